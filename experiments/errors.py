@@ -1,0 +1,17 @@
+"""What a user did that cannot work, said in a sentence: the command line prints it without a traceback."""
+
+
+class UserError(Exception):
+    """A refusal addressed to the user.
+
+    Parameters
+    ----------
+    message:
+        What came, what was expected, and what to do about it.
+    exit_code:
+        Process exit status: 1 for a failure, 2 for a usage error.
+    """
+
+    def __init__(self, message: str, exit_code: int = 1) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
