@@ -5,21 +5,20 @@ are options of the command (`experiments.cli`): two runs of equal settings must 
 """
 
 import dataclasses
-import difflib
 import hashlib
 import json
 import math
 import re
 import tomllib
-import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import tyro
 
 from experiments.errors import UserError
+from experiments.flags import Folder, Real, Whole, close_matches, commas, one_of, parse_hidden, word
 
 Model = Literal["mlp"]
 DatasetName = Literal["digits", "mnist", "fashion-mnist", "kmnist", "emnist-digits", "qmnist"]
@@ -31,84 +30,6 @@ DType = Literal["float32", "float64"]
 USAGE_ERROR: Final = 2
 #: Settings that say where something lies, not what is computed: the manifest's sha256 guards the data itself.
 LOCATIONS: Final = frozenset({"data_dir"})
-
-
-def close_matches(word: str, known: Iterable[str]) -> str:
-    """Return `"; did you mean 'x'?"` for the known word nearest to this one, or nothing."""
-    matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {matches[0]!r}?" if matches else ""
-
-
-def parse_hidden(text: str) -> tuple[int, ...]:
-    """Sizes of the hidden layers from `"300,100"`.
-
-    Parameters
-    ----------
-    text:
-        Whole numbers separated by commas, from the input side to the output side.
-
-    Returns
-    -------
-    tuple of int
-        One size per hidden layer; whether they are positive is `validate`'s question.
-
-    Raises
-    ------
-    ValueError
-        If a part is not a whole number.
-    """
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise ValueError(f"expected whole numbers separated by commas, such as 300,100; got {text!r}") from None
-
-
-def parse_whole_number(text: str) -> int:
-    """Return the whole number that a word of the command line spells; `ValueError` if it spells none."""
-    try:
-        return int(text)
-    except ValueError:
-        raise ValueError(f"expected a whole number, got {text!r}") from None
-
-
-def parse_number(text: str) -> float:
-    """Return the number that a word of the command line spells; `ValueError` if it spells none."""
-    try:
-        return float(text)
-    except ValueError:
-        raise ValueError(f"expected a number, got {text!r}") from None
-
-
-def _one_of(choices: Any) -> Any:
-    """Return the command-line form of a `Literal`: tyro's own names the choices but not the one that was meant."""
-    names: tuple[str, ...] = typing.get_args(choices)
-
-    def parse(text: str) -> str:
-        if text not in names:
-            raise ValueError(f"expected one of {', '.join(names)}; got {text!r}{close_matches(text, names)}")
-        return text
-
-    return _word(parse, "|".join(names))
-
-
-def _word(parse: Callable[[str], Any], metavar: str, show: Callable[[Any], str] = str) -> Any:
-    """Return how one word of the command line becomes a value, in a form that tyro understands."""
-    return tyro.constructors.PrimitiveConstructorSpec(
-        nargs=1,
-        metavar=metavar,
-        instance_from_str=lambda words: parse(words[0]),
-        is_instance=lambda value: True,  # defaults come from validated configurations only
-        str_from_instance=lambda value: [show(value)],
-    )
-
-
-def _commas(sizes: Iterable[int]) -> str:
-    return ",".join(map(str, sizes))
-
-
-Whole = Annotated[int, _word(parse_whole_number, "N")]
-Real = Annotated[float, _word(parse_number, "X")]
-Folder = Annotated[Path | None, _word(Path, "DIR", lambda path: "none" if path is None else str(path))]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -124,23 +45,23 @@ class TrainConfig:
     model: tyro.conf.Suppress[Model] = "mlp"
     """The network; the command line chooses it by its subcommand."""
 
-    dataset: Annotated[DatasetName, _one_of(DatasetName)] = "digits"
+    dataset: Annotated[DatasetName, one_of(DatasetName)] = "digits"
     """What to learn. digits comes with scikit-learn and needs no network."""
 
-    backend: Annotated[Backend, _one_of(Backend)] = "both"
+    backend: Annotated[Backend, one_of(Backend)] = "both"
     """NumPy by hand (scratch), torch.nn with autograd (torch), or both in lockstep, compared at every update."""
 
-    hidden: Annotated[tuple[int, ...], _word(parse_hidden, "N,N,...", _commas)] = (300, 100)
+    hidden: Annotated[tuple[int, ...], word(parse_hidden, "N,N,...", commas)] = (300, 100)
     """Units in each hidden layer, from the input side to the output side."""
 
-    activation: Annotated[ActivationName, _one_of(ActivationName)] = "tanh"
+    activation: Annotated[ActivationName, one_of(ActivationName)] = "tanh"
     """Activation of the hidden layers; lecun-tanh is 1.7159 tanh(2z/3). The output layer is linear."""
 
-    loss: Annotated[LossName, _one_of(LossName)] = "cross-entropy"
+    loss: Annotated[LossName, one_of(LossName)] = "cross-entropy"
     """What is minimised, averaged over the batch: cross-entropy of the softmax (nats), or half the squared distance
     to the one-hot target."""
 
-    dtype: Annotated[DType, _one_of(DType)] = "float32"
+    dtype: Annotated[DType, one_of(DType)] = "float32"
     """Precision of parameters, inputs and gradients."""
 
     batch_size: Whole = 64
@@ -181,7 +102,7 @@ class TrainConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as JSON's types: the tuple as a list, the path as a string."""
-        return {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
+        return {field.name: _to_file(field.name, getattr(self, field.name)) for field in dataclasses.fields(self)}
 
     def to_json(self) -> str:
         """Return the text of `config.json`; `from_json` reads it back to an equal configuration."""
@@ -209,7 +130,7 @@ class TrainConfig:
             raise UserError(f"{source} is not valid JSON: {error}") from None
         if not isinstance(values, dict):
             raise UserError(f"{source}: expected a JSON object of settings, got {type(values).__name__}")
-        return cls(**_typed_settings(values, source))
+        return cls(**_settings(values, source))
 
     def hash(self) -> str:
         """Return the sha256 (hex) of all settings that a resumed run must share with the run it continues."""
@@ -281,13 +202,9 @@ def load_toml(path: Path, model: str) -> dict[str, Any]:
         if name in values:
             raise UserError(f"{path}: {key!r} is given twice, as {name!r} and {flag(name)[2:]!r}", USAGE_ERROR)
         values[name] = value
-    settings = _typed_settings(values, str(path))
+    settings = _settings(values, str(path))
     if settings.get("model", model) != model:
         raise UserError(f"{path}: model {settings['model']!r} contradicts the command `train {model}`", USAGE_ERROR)
-    for name, value in settings.items():
-        problem = _problem(name, value)
-        if problem:
-            raise UserError(f"{path}: {name}: {problem}", USAGE_ERROR)
     return settings
 
 
@@ -304,76 +221,74 @@ def difference(old: TrainConfig, new: TrainConfig) -> dict[str, tuple[Any, Any]]
 
 
 def _problem(name: str, value: Any) -> str | None:
-    """Say what is wrong with the value of one setting, if anything is."""
+    """Say what is wrong with the type or the range of one setting, if anything is."""
     annotation = _TYPES[name]
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    got = f"got {value!r}"
     if typing.get_origin(annotation) is Literal:
         choices = typing.get_args(annotation)
         if value not in choices:
-            return f"expected one of {', '.join(choices)}, got {value!r}{close_matches(str(value), choices)}"
-    elif name == "hidden":
-        if not value or min(value) < 1:
-            return f"expected at least one layer and at least 1 unit in each, such as 300,100; got {_commas(value) or 'no layer'}"
-    elif name == "device":
-        if not re.fullmatch(r"cpu|cuda(:\d+)?", value):
-            return f"expected cpu, cuda or cuda:N, got {value!r}{close_matches(value, ('cpu', 'cuda'))}"
-    elif name == "lr":
-        if not (math.isfinite(value) and value > 0):
-            return f"expected a finite number greater than 0, got {value}"
-    elif name == "momentum":
-        if not 0 <= value < 1:
-            return f"expected a number from 0 to below 1, got {value}"
-    elif name == "weight_decay":
-        if not (math.isfinite(value) and value >= 0):
-            return f"expected a finite number of at least 0, got {value}"
+            return f"expected one of {', '.join(choices)}; {got}{close_matches(str(value), choices)}"
     elif annotation is int:
         least = 0 if name in ("seed", "threads") else 1
+        if not is_whole:
+            return f"expected a whole number, {got}"
         if not least <= value < 2**63:
-            return f"expected a whole number of at least {least}{' (and below 2^63)' * (value > 0)}, got {value}"
+            return f"expected a whole number of at least {least}{' and below 2^63' * (value > least)}, {got}"
+    elif annotation is float:
+        if not (is_whole or isinstance(value, float)):
+            return f"expected a number, {got}"
+        if name == "lr" and not (math.isfinite(value) and value > 0):
+            return f"expected a finite number greater than 0, {got}"
+        if name == "momentum" and not 0 <= value < 1:
+            return f"expected a number from 0 to below 1, {got}"
+        if name == "weight_decay" and not (math.isfinite(value) and value >= 0):
+            return f"expected a finite number of at least 0, {got}"
+    elif name == "hidden":
+        if not isinstance(value, tuple) or not all(isinstance(size, int) and size is not True for size in value):
+            return f"expected whole numbers, such as 300,100; {got}"
+        if not value or min(value) < 1:
+            return f"expected at least one layer and at least 1 unit in each, such as 300,100; {got}"
+    elif name == "device":
+        if not (isinstance(value, str) and re.fullmatch(r"cpu|cuda(:\d+)?", value)):
+            return f"expected cpu, cuda or cuda:N; {got}{close_matches(str(value), ('cpu', 'cuda'))}"
+    elif not (value is None or isinstance(value, Path)):
+        return f"expected the path of a folder, {got}"
     return None
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return list(value)
-    return str(value) if isinstance(value, Path) else value
-
-
-def _typed_settings(values: Mapping[str, Any], source: str) -> dict[str, Any]:
-    """Return values of a file as the types of the fields; refuse unknown keys and wrong types."""
+def _settings(values: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """Return the values of a file in the types of the fields; refuse unknown keys, wrong types and ranges."""
     for name in values:
         if name not in FIELDS:
             raise UserError(
                 f"{source}: unknown key {name!r}{close_matches(name, FIELDS)}\nknown keys: {', '.join(FIELDS)}",
                 USAGE_ERROR,
             )
-    return {name: _typed(name, value, source) for name, value in values.items()}
+    settings = {name: _from_file(name, value) for name, value in values.items()}
+    for name, value in settings.items():
+        problem = _problem(name, value)
+        if problem:
+            raise UserError(f"{source}: {name}: {problem}", USAGE_ERROR)
+    return settings
 
 
-def _typed(name: str, value: Any, source: str) -> Any:
-    """Return one value of a file as the type of its field, without guessing: `"64"` is no number, `true` is not 1."""
-    annotation = _TYPES[name]
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if annotation is int:
-        expected, fits = "a whole number", is_number and isinstance(value, int)
-    elif annotation is float:
-        expected, fits = "a number", is_number
-        value = float(value) if fits else value
-    elif name == "hidden":
-        expected = 'a list of whole numbers, such as [300, 100], or "300,100"'
-        if isinstance(value, str):
-            try:
-                value = list(parse_hidden(value))
-            except ValueError:
-                raise UserError(f"{source}: {name}: expected {expected}, got {value!r}", USAGE_ERROR) from None
-        fits = isinstance(value, list) and all(isinstance(size, int) and not isinstance(size, bool) for size in value)
-        value = tuple(value) if fits else value
-    else:
-        optional = typing.get_origin(annotation) is types.UnionType
-        expected, fits = "a string", isinstance(value, str) or (optional and value is None)
-        value = Path(value) if optional and isinstance(value, str) else value
-    if not fits:
-        raise UserError(
-            f"{source}: {name}: expected {expected}, got {value!r} ({type(value).__name__})",
-            USAGE_ERROR,
-        )
-    return value
+def _from_file(name: str, value: Any) -> Any:
+    """Turn what TOML and JSON cannot say into the field's type, guessing nothing: `"64"` stays a string."""
+    if name == "hidden" and isinstance(value, str):
+        try:
+            return parse_hidden(value)
+        except ValueError:
+            return value
+    if name == "hidden" and isinstance(value, list):
+        return tuple(value)
+    return Path(value) if name == "data_dir" and isinstance(value, str) else value
+
+
+def _to_file(name: str, value: Any) -> Any:
+    """Turn a field into JSON's types; a whole number given for a float becomes one, so that equal settings hash alike."""
+    if isinstance(value, tuple):
+        return list(value)
+    if isinstance(value, Path):
+        return str(value)
+    return float(value) if _TYPES[name] is float else value
