@@ -286,7 +286,7 @@ def _from_file(name: str, value: Any) -> Any:
 
 
 def _to_file(name: str, value: Any) -> Any:
-    """Turn a field into JSON's types; a whole number given for a float becomes one, so that equal settings hash alike."""
+    """Turn a field into JSON's types; whole numbers given for floats become floats: equal settings hash alike."""
     if isinstance(value, tuple):
         return list(value)
     if isinstance(value, Path):

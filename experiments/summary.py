@@ -1,0 +1,161 @@
+"""The outcome of a training run: its numbers, its exit status, and its tables."""
+
+import dataclasses
+import json
+import math
+import shlex
+from pathlib import Path
+from typing import Any, Final, TextIO, TypedDict
+
+from rich.table import Table
+from rich.text import Text
+
+#: Parity checks shown when all passed; a failed one is always shown.
+WORST_CHECKS: Final = 8
+
+
+class BackendResult(TypedDict):
+    """What one backend reached; what was not measured (an interrupted run never opens the test set) is None."""
+
+    test_error: float | None  # fraction wrong, 0 to 1
+    test_loss: float | None
+    validation_error: float | None  # the best of all epochs, fraction wrong
+    train_loss: float | None
+    seconds: float
+    images_per_s: float
+    updates: int
+    epochs: int
+
+
+class ParityCheck(TypedDict):
+    """One criterion of the lockstep comparison at its worst."""
+
+    name: str
+    value: float
+    bound: float
+    passed: bool
+    detail: str
+
+
+class Parity(TypedDict):
+    """The verdict of the lockstep comparison."""
+
+    passed: bool
+    checks: list[ParityCheck]
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """The outcome of one training run.
+
+    Parameters
+    ----------
+    run:
+        Folder of the run, the parent of the backends' folders.
+    backends:
+        One result per backend that ran.
+    parity:
+        Verdict of a lockstep run, None for a single backend.
+    interrupted:
+        Number of the signal that ended the run early, or None.
+    """
+
+    run: Path
+    backends: dict[str, BackendResult]
+    parity: Parity | None = None
+    interrupted: int | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """128 + signal if interrupted, as shells count; 1 if parity failed; else 0."""
+        if self.interrupted is not None:
+            return 128 + int(self.interrupted)
+        return 1 if self.parity is not None and not self.parity["passed"] else 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the summary in JSON's types; NaN and infinity, which JSON lacks, as None."""
+        interrupted = None if self.interrupted is None else int(self.interrupted)
+        values = {"run": str(self.run), "backends": self.backends, "parity": self.parity, "interrupted": interrupted}
+        return {**_finite(values), "exit_code": self.exit_code}
+
+
+def results_table(summary: Summary) -> Table:
+    """Return one row per backend: errors in percent, losses, speed in images per second, time in seconds."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for heading in ("", "test error", "test loss", "best val. error", "train loss", "images/s", "seconds", "updates"):
+        table.add_column(heading, justify="right" if heading else "left", style=None if heading else "bold")
+    for backend, result in summary.backends.items():
+        table.add_row(
+            backend,
+            _number(result["test_error"], ".2%"),
+            _number(result["test_loss"], ".4f"),
+            _number(result["validation_error"], ".2%"),
+            _number(result["train_loss"], ".4f"),
+            _number(result["images_per_s"], ",.0f"),
+            _number(result["seconds"], ",.1f"),
+            _number(result["updates"], ",d"),
+        )
+    return table
+
+
+def parity_table(parity: Parity) -> Table:
+    """Return every failed check, and the nearest to failing up to `WORST_CHECKS`, the worst first."""
+    checks = sorted(parity["checks"], key=lambda check: (check["passed"], -_ratio(check)))
+    failed = sum(not check["passed"] for check in checks)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("parity", style="bold")
+    for heading in ("worst", "bound", "worst/bound"):
+        table.add_column(heading, justify="right")
+    table.add_column("")
+    table.add_column("", style="dim", overflow="fold")
+    for check in checks[: max(failed, WORST_CHECKS)]:
+        table.add_row(
+            Text(check["name"]),
+            _number(check["value"], ".2g"),
+            _number(check["bound"], ".2g"),
+            _number(_ratio(check), ".2g"),
+            Text("pass", "green") if check["passed"] else Text("FAIL", "bold red"),
+            Text(check["detail"]),
+        )
+    return table
+
+
+def verdict(parity: Parity) -> Text:
+    """Return one line: PASS or FAIL, and how many checks say so."""
+    total = len(parity["checks"])
+    passed = sum(check["passed"] for check in parity["checks"])
+    word, style = ("PASS", "bold green") if parity["passed"] else ("FAIL", "bold red")
+    return Text.assemble((word, style), f"  {passed} of {total} checks within their bounds")
+
+
+def tensorboard_command(run: Path) -> str:
+    """Return what to type to see a run."""
+    return f"twice tb {shlex.quote(str(run))}"
+
+
+def print_json(value: Any, stream: TextIO) -> None:
+    """Write one JSON object and a line feed; NaN and infinity become null, which every reader understands."""
+    stream.write(json.dumps(_finite(value), indent=2, allow_nan=False, default=str) + "\n")
+    stream.flush()
+
+
+def _ratio(check: ParityCheck) -> float:
+    """Return value / bound; a bound of 0 admits only 0, and NaN is worse than everything."""
+    if math.isnan(check["value"]):
+        return math.inf
+    if check["bound"] == 0:
+        return math.inf if check["value"] > 0 else 0.0
+    return check["value"] / check["bound"]
+
+
+def _number(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
+
+
+def _finite(value: Any) -> Any:
+    """Return the value with NaN and infinity, at any depth, replaced by None."""
+    if isinstance(value, dict):
+        return {key: _finite(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
