@@ -1,0 +1,34 @@
+"""Weight initialisers: functions of a shape and a generator, never of global state."""
+
+import math
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from scratch.validation import Array, check_dtype
+
+
+def lecun_uniform(shape: tuple[int, ...], *, rng: np.random.Generator, dtype: DTypeLike = np.float32) -> Array:
+    """Uniform weights of variance 1/F, F the fan-in: w ~ U(−√(3/F), √(3/F)).
+
+    Sums of F inputs of variance 1 then have variance 1, which keeps a tanh in its active range.
+
+    Parameters
+    ----------
+    shape:
+        (out, in, …); the fan-in is the product of all sizes but the first.
+    rng:
+        Source of the numbers. They are drawn in float64 and rounded, so both precisions get the same weights.
+    dtype:
+        float32 or float64.
+
+    Source: LeCun et al., Efficient BackProp (1998), section 4.6 (σ = F^(−1/2)); the lecture's step (1), 数据初始化,
+    leaves the choice open.
+    """
+    bound = math.sqrt(3 / math.prod(shape[1:]))
+    return rng.uniform(-bound, bound, shape).astype(check_dtype("dtype", dtype))
+
+
+def zeros(shape: tuple[int, ...], *, dtype: DTypeLike = np.float32) -> Array:
+    """All zeros: the biases before training."""
+    return np.zeros(shape, check_dtype("dtype", dtype))

@@ -1,0 +1,101 @@
+"""The fully connected layer: z = W·a + b, one row of the batch per sample."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from scratch import init
+from scratch.module import Module
+from scratch.validation import Array, check_array, check_count, check_shape
+
+
+def linear(x: Array, weight: Array, bias: Array | None) -> Array:
+    """Z = x Wᵀ + b for a batch: x (N, in), weight (out, in), bias (out,) -> (N, out)."""
+    z = x @ weight.T
+    return z if bias is None else z + bias
+
+
+def linear_backward(dy: Array, x: Array, weight: Array) -> tuple[Array, Array, Array]:
+    """Gradients of `linear`; `dy` is the lecture's δ, one row per sample.
+
+    dx      = δ W      (N, in)    the lecture's Wᵀδ, for rows
+    dweight = δᵀ x     (out, in)  Σ over samples of δ aᵀ
+    dbias   = Σ_n δ_n  (out,)
+    """
+    return dy @ weight, dy.T @ x, dy.sum(axis=0)
+
+
+class LinearCache(NamedTuple):
+    """The input (N, in) of the forward pass."""
+
+    x: Array
+
+
+class Linear(Module):
+    """Fully connected layer, z = W·a + b.
+
+    Parameters
+    ----------
+    in_features, out_features:
+        Number of units in the layer below and in this one, each at least 1.
+    bias:
+        Whether there is a b.
+    dtype:
+        float32 or float64, of the parameters and so of the input.
+    rng:
+        Source of the initial weights; None draws fresh entropy. Weights are `init.lecun_uniform`, biases 0.
+
+    Attributes
+    ----------
+    weight:
+        (out_features, in_features)
+    bias:
+        (out_features,), or None
+
+    Raises
+    ------
+    TypeError, ValueError
+        Where a size is no int or below 1, or the dtype is neither float32 nor float64.
+
+    Source: 多层感知机的运算, z^(l) = W^(l)·a^(l−1) + b^(l); gradients: BP 基本思想, δ(a^(l−1))ᵀ and δ. The slide beside
+    "多元–向量的求导" writes b ∈ R^K with W of M×K; z and b have one entry per row of W.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        dtype: DTypeLike = np.float32,
+        rng: np.random.Generator | None = None,
+    ) -> None:
+        self.in_features = check_count("in_features", in_features)
+        self.out_features = check_count("out_features", out_features)
+        shape = (self.out_features, self.in_features)
+        self.weight = init.lecun_uniform(shape, rng=rng or np.random.default_rng(), dtype=dtype)
+        self.bias = init.zeros(shape[:1], dtype=dtype) if bias else None
+
+    def parameters(self) -> dict[str, Array]:
+        """`weight` and, if there is one, `bias`."""
+        return {"weight": self.weight} if self.bias is None else {"weight": self.weight, "bias": self.bias}
+
+    def forward(self, x: Array) -> tuple[Array, LinearCache]:
+        """(N, in_features) -> (N, out_features).
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the dtype of x is not the parameters', or its shape not (N, in_features).
+        """
+        check_array("x", x, self.weight.dtype)
+        check_shape("x", x, ("N", self.in_features))
+        return linear(x, self.weight, self.bias), LinearCache(x)
+
+    def backward(self, dy: Array, cache: LinearCache) -> tuple[Array, dict[str, Array]]:
+        """Dy (N, out_features) -> dx (N, in_features) and the gradients of `weight` and `bias`."""
+        check_array("dy", dy, self.weight.dtype)
+        check_shape("dy", dy, (len(cache.x), self.out_features))
+        dx, dweight, dbias = linear_backward(dy, cache.x, self.weight)
+        return dx, {"weight": dweight} if self.bias is None else {"weight": dweight, "bias": dbias}

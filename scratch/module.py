@@ -1,0 +1,143 @@
+"""The layer contract: parameters, a forward that returns its cache, a backward that takes it back."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from scratch.validation import Array, state_faults
+
+
+class Module:
+    """Base of all layers and networks.
+
+    A layer holds its parameters and nothing else. What `backward` needs travels in the cache, in plain sight, so one
+    layer may serve two batches, or two threads, at the same time.
+
+    Source: 多层感知机 / BP 基本思想, "两个方向的信号流": the function signal forward, the error signal backward.
+    """
+
+    def forward(self, x: Array) -> tuple[Array, Any]:
+        """Compute y = f(x).
+
+        Returns
+        -------
+        y, cache:
+            The output, not aliased to `x`, and what `backward` needs. The cache may refer to `x`, y and
+            the parameters: call `backward` before changing any of them in place.
+        """
+        raise NotImplementedError(f"{type(self).__name__}.forward")
+
+    def backward(self, dy: Array, cache: Any) -> tuple[Array, dict[str, Array]]:
+        """Carry the gradient back through the layer.
+
+        Parameters
+        ----------
+        dy:
+            ∂J/∂y, with the shape and dtype of y.
+        cache:
+            What the forward pass returned beside y. It is only read: it may be used again.
+
+        Returns
+        -------
+        dx, grads:
+            ∂J/∂x, and ∂J/∂p for each parameter p under the parameter's name.
+        """
+        raise NotImplementedError(f"{type(self).__name__}.backward")
+
+    def parameters(self) -> dict[str, Array]:
+        """The live parameter arrays by name, in order; an optimiser updates them in place."""
+        return {}
+
+    def state_dict(self) -> dict[str, Array]:
+        """Copies of the parameters by name: same keys, order, shapes and dtypes as the torch twin's."""
+        return {name: parameter.copy() for name, parameter in self.parameters().items()}
+
+    def load_state_dict(self, state: Mapping[str, Array], strict: bool = True) -> None:
+        """Copy `state` into the parameters, all of it or nothing.
+
+        Parameters
+        ----------
+        state:
+            Arrays by parameter name.
+        strict:
+            Refuse missing and unexpected names; otherwise names without a partner are passed over.
+
+        Raises
+        ------
+        ValueError
+            Listing every missing, unexpected, misshapen or mistyped entry; nothing has been loaded then.
+        """
+        own = self.parameters()
+        if faults := state_faults(state, own, strict=strict):
+            raise ValueError(f"state does not fit {type(self).__name__}: " + "; ".join(faults))
+        for name, parameter in own.items():
+            if name in state:
+                parameter[...] = state[name]
+
+
+class SequentialCache(NamedTuple):
+    """The cache of each layer, by the layer's name."""
+
+    layers: dict[str, Any]
+
+
+class Sequential(Module):
+    """Named layers, one after the other: y = f_L(… f_2(f_1(x))).
+
+    Parameters
+    ----------
+    layers:
+        Modules by name, in the order of computation. Parameter names are joined as torch does: "fc1.weight".
+
+    Raises
+    ------
+    ValueError
+        If there is no layer, a name is empty or has a dot, or a layer with parameters stands twice.
+    TypeError
+        If an entry is not a `Module`.
+
+    Source: 多层感知机 / BP 基本思想 / 变量关系, z^l = g_l(z^(l-1), W^l).
+    """
+
+    def __init__(self, layers: Mapping[str, Module]) -> None:
+        if not layers:
+            raise ValueError("layers is empty, expected at least one layer")
+        for name, layer in layers.items():
+            if not name or "." in name:
+                raise ValueError(f"layers has the name {name!r}, expected a non-empty name without a dot")
+            if not isinstance(layer, Module):
+                raise TypeError(f"layers[{name!r}] is a {type(layer).__name__}, expected a Module")
+        holders = [id(layer) for layer in layers.values() if layer.parameters()]
+        if len(set(holders)) < len(holders):
+            raise ValueError("layers has one layer with parameters under two names, expected each to stand once")
+        self.layers = dict(layers)
+
+    def forward(self, x: Array) -> tuple[Array, SequentialCache]:
+        """Apply the layers in order; see `Module.forward`."""
+        caches = {}
+        for name, layer in self.layers.items():
+            x, caches[name] = layer.forward(x)
+        return x, SequentialCache(caches)
+
+    def backward(self, dy: Array, cache: SequentialCache) -> tuple[Array, dict[str, Array]]:
+        """Apply the layers' backward passes in reverse order; gradients come in the order of the parameters."""
+        grads: dict[str, Array] = {}
+        for name, layer in reversed(self.layers.items()):
+            dy, own = layer.backward(dy, cache.layers[name])
+            grads.update({f"{name}.{parameter}": grad for parameter, grad in own.items()})
+        return dy, {name: grads[name] for name in self.parameters()}
+
+    def parameters(self) -> dict[str, Array]:
+        """The live parameter arrays of all layers by joined name, in the order of computation."""
+        return {
+            f"{name}.{parameter}": array
+            for name, layer in self.layers.items()
+            for parameter, array in layer.parameters().items()
+        }
+
+    def trace(self, x: Array) -> dict[str, Array]:
+        """The output of every layer by its name: the function signals a^1 … a^L on their way through the network."""
+        outputs = {}
+        for name, layer in self.layers.items():
+            x, _ = layer.forward(x)
+            outputs[name] = x
+        return outputs

@@ -1,0 +1,50 @@
+"""Weight initialisers: functions of a shape and a generator, never of global state."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from torchref.validation import check_dtype
+
+
+def fresh_generator() -> torch.Generator:
+    """A generator seeded with fresh entropy, as `numpy.random.default_rng()` is."""
+    generator = torch.Generator()
+    generator.seed()
+    return generator
+
+
+def lecun_uniform(
+    shape: tuple[int, ...],
+    *,
+    rng: torch.Generator,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str | None = None,
+) -> Tensor:
+    """Uniform weights of variance 1/F, F the fan-in: w ~ U(−√(3/F), √(3/F)).
+
+    Parameters
+    ----------
+    shape:
+        (out, in, …); the fan-in is the product of all sizes but the first.
+    rng:
+        Source of the numbers, on the CPU. They are drawn in float64 and rounded, so both precisions get the same
+        weights.
+    dtype:
+        torch.float32 or torch.float64.
+    device:
+        Where the result goes; None is the CPU.
+
+    Source: LeCun et al., Efficient BackProp (1998), section 4.6 (σ = F^(−1/2)).
+    """
+    bound = math.sqrt(3 / math.prod(shape[1:]))
+    weight = torch.empty(shape, dtype=torch.float64).uniform_(-bound, bound, generator=rng)
+    return weight.to(dtype=check_dtype("dtype", dtype), device=device)
+
+
+def zeros(
+    shape: tuple[int, ...], *, dtype: torch.dtype = torch.float32, device: torch.device | str | None = None
+) -> Tensor:
+    """All zeros: the biases before training."""
+    return torch.zeros(shape, dtype=check_dtype("dtype", dtype), device=device)

@@ -1,0 +1,1 @@
+"""The oracle: holds hand-written layers, losses, optimisers and networks against torch."""

@@ -1,0 +1,85 @@
+"""Refusals at the door: each names the argument, what came and what was expected."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+FLOATING = (torch.float32, torch.float64)
+INTEGER = (torch.int8, torch.int16, torch.int32, torch.int64, torch.uint8, torch.uint16, torch.uint32, torch.uint64)
+
+
+def check_dtype(name: str, dtype: torch.dtype) -> torch.dtype:
+    """Return `dtype`; raise `TypeError` unless it is float32 or float64."""
+    if dtype not in FLOATING:
+        raise TypeError(f"{name} is {dtype}, expected torch.float32 or torch.float64")
+    return dtype
+
+
+def check_tensor(name: str, x: Any, dtype: torch.dtype | None = None) -> None:
+    """Raise `TypeError` unless `x` is a tensor of `dtype` (None: of float32 or float64)."""
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{name} is a {type(x).__name__}, expected a torch.Tensor")
+    if dtype is None:
+        check_dtype(f"{name}.dtype", x.dtype)
+    elif x.dtype != dtype:
+        raise TypeError(f"{name} has dtype {x.dtype}, expected {dtype}: nothing changes precision silently")
+
+
+def check_shape(name: str, x: Tensor, expected: tuple[int | str, ...]) -> None:
+    """Raise `ValueError` unless `x` has the expected shape; a letter (such as "N") stands for any size."""
+    fits = x.ndim == len(expected) and all(
+        isinstance(want, str) or have == want for have, want in zip(x.shape, expected, strict=True)
+    )
+    if not fits:
+        wanted = ", ".join(map(str, expected)) + ("," if len(expected) == 1 else "")
+        raise ValueError(f"{name} has shape {tuple(x.shape)}, expected ({wanted})")
+
+
+def check_like(name: str, x: Any, other: Tensor) -> None:
+    """Raise unless `x` is a tensor of the shape and dtype of `other`."""
+    check_tensor(name, x, other.dtype)
+    check_shape(name, x, tuple(other.shape))
+
+
+def check_count(name: str, value: Any) -> int:
+    """Return `value` if it is a whole number of at least 1, else raise `TypeError` or `ValueError`."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} is {value!r}, expected an int")
+    if value < 1:
+        raise ValueError(f"{name} is {value}, expected at least 1")
+    return value
+
+
+def check_number(name: str, value: Any, *, above: float | None = None, least: float | None = None) -> float:
+    """Return `value` if it is a finite number, greater than `above` and at least `least`; else raise."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} is {value!r}, expected a number")
+    if not math.isfinite(value):
+        raise ValueError(f"{name} is {value}, expected a finite number")
+    if above is not None and not value > above:
+        raise ValueError(f"{name} is {value}, expected a number greater than {above:g}")
+    if least is not None and not value >= least:
+        raise ValueError(f"{name} is {value}, expected a number of at least {least:g}")
+    return float(value)
+
+
+def state_faults(state: Mapping[str, Any], own: Mapping[str, Tensor], *, strict: bool) -> list[str]:
+    """Every reason why `state` does not fit the parameters `own`, one line each; empty if it fits."""
+    faults = []
+    if strict:
+        faults += [f"missing {name} {tuple(tensor.shape)}" for name, tensor in own.items() if name not in state]
+        faults += [f"unexpected {name}" for name in state if name not in own]
+    for name, tensor in own.items():
+        if name not in state:
+            continue
+        value = state[name]
+        if not isinstance(value, Tensor):
+            faults.append(f"{name} is a {type(value).__name__}, expected a torch.Tensor")
+        elif value.shape != tensor.shape:
+            faults.append(f"{name} has shape {tuple(value.shape)}, expected {tuple(tensor.shape)}")
+        elif value.dtype != tensor.dtype:
+            faults.append(f"{name} has dtype {value.dtype}, expected {tensor.dtype}")
+    return faults
