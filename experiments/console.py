@@ -20,6 +20,7 @@ from experiments.summary import (
     Summary,
     parity_table,
     print_json,
+    print_table,
     results_table,
     tensorboard_command,
     verdict,
@@ -92,10 +93,10 @@ class PlainReporter:
     def finish(self, summary: Summary) -> None:
         """Show the tables, the verdict, and what to type next."""
         self.console.print()
-        self.console.print(results_table(summary))
+        print_table(self.console, results_table(summary))
         if summary.parity is not None:
             self.console.print()
-            self.console.print(parity_table(summary.parity))
+            print_table(self.console, parity_table(summary.parity))
             self._say(verdict(summary.parity))
         self.console.print()
         if summary.interrupted is not None:
@@ -174,7 +175,7 @@ class TerminalReporter(PlainReporter):
         """Show one line above the bar, which is full now."""
         if self._progress is not None:
             task = self._progress.tasks[0]
-            self._progress.update(self._task, completed=task.total, left="")
+            self._progress.update(self._task, completed=task.total, left="", refresh=True)
         super().epoch_line(text)
 
     def finish(self, summary: Summary) -> None:

@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 from typing import Any, Final, TextIO, TypedDict
 
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -118,6 +119,17 @@ def parity_table(parity: Parity) -> Table:
             Text(check["detail"]),
         )
     return table
+
+
+def print_table(console: Console, table: Table) -> None:
+    """Print a table; in a log without the blanks that fill its last column."""
+    if console.is_terminal:
+        console.print(table)
+        return
+    with console.capture() as capture:
+        console.print(table)
+    for line in capture.get().splitlines():
+        console.print(Text(line.rstrip()), soft_wrap=True)
 
 
 def verdict(parity: Parity) -> Text:
