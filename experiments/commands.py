@@ -6,16 +6,14 @@ loaded.
 
 import dataclasses
 import shlex
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final
 
 import tyro
 
-from experiments.config import USAGE_ERROR, DatasetName, TrainConfig
+from experiments.config import USAGE_ERROR, DatasetName, TrainConfig, flag
 from experiments.errors import UserError
-from experiments.flags import Folder, close_matches, one_of, parse_whole_number, word
+from experiments.flags import Folder, close_matches, commas, one_of, parse_whole_number, word
 
 RunsDir = Annotated[Path, word(Path, "DIR")]
 RunName = tyro.conf.Positional[Annotated[str, word(str, "RUN")]]
@@ -54,15 +52,14 @@ class TrainMlp:
 
     def run(self) -> int:
         """Train."""
+        options = self.options
+        if options.resume and options.overwrite:
+            raise UserError("--resume continues the run that is there, --overwrite replaces it; give one", USAGE_ERROR)
+
         from experiments.console import make_reporter
         from experiments.training import train
 
-        options = self.options
-        if options.resume and options.overwrite:
-            raise UserError(
-                "--resume continues the run that is there, --overwrite throws it away: give one", USAGE_ERROR
-            )
-        reporter = make_reporter(options.json, resume_command(sys.argv[1:]))
+        reporter = make_reporter(options.json, resume_command(self.settings, options))
         try:
             summary = train(
                 self.settings,
@@ -152,14 +149,16 @@ class Data:
     source: Annotated[str | None, word(str, "DIR|URL", lambda _: "the public mirrors"), tyro.conf.arg(name="from")] = (
         None
     )
-    """Where to take the files from: a folder on this machine or a mirror's address."""
+    """Where to take the files from: a folder or zip archive on this machine, or a mirror's address."""
 
     data_dir: Folder = None
-    """Where to keep them; MNIST_DIR if not given, then the cache."""
+    """Where to look and to keep them; if not given, look in MNIST_DIR and the user's cache, keep in the cache."""
 
     def run(self) -> int:
         """Fetch and check."""
-        raise NotImplementedError
+        from experiments.data_command import fetch_and_show
+
+        return fetch_and_show(self.dataset, self.source, self.data_dir)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -201,10 +200,16 @@ COMMANDS: Final[dict[str, type[Any]]] = {
 }
 
 
-def resume_command(words: Sequence[str]) -> str:
-    """Return what to type to continue the run that these words began."""
-    kept = [word for word in words if word not in ("--overwrite", "--resume")]
-    return shlex.join(["twice", *kept, "--resume"])
+def resume_command(settings: TrainConfig, options: RunOptions) -> str:
+    """Return what to type to continue a run: every setting that is not the default, and `--resume`."""
+    default = TrainConfig(model=settings.model)
+    words = ["twice", "train", settings.model]
+    for name, value in dataclasses.asdict(settings).items():
+        if value != getattr(default, name):
+            words += [flag(name), commas(value) if isinstance(value, tuple) else str(value)]
+    if options.runs_dir != RunOptions().runs_dir:
+        words += ["--runs-dir", str(options.runs_dir)]
+    return shlex.join([*words, "--resume"])
 
 
 def find_run(name: str, runs_dir: Path) -> Path:

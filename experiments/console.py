@@ -233,4 +233,4 @@ def duration(seconds: float) -> str:
 def _labelled(line: str) -> Text:
     """Set off the first word of a header line, its name."""
     name, _, facts = line.partition(" ")
-    return Text.assemble((name, "bold cyan"), f" {facts}" if facts else "")
+    return Text.assemble((f"{name:<7}", "bold cyan"), facts.lstrip())

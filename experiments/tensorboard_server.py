@@ -1,5 +1,7 @@
 """`twice tb`: TensorBoard on the loopback interface, for one run or for all of them."""
 
+import contextlib
+import io
 import logging
 import os
 import signal
@@ -61,7 +63,8 @@ def serve(folder: Path, port: int | None = None) -> int:
         ]
     )
     try:
-        server.launch()
+        with contextlib.redirect_stderr(io.StringIO()):  # a note on how it reads files, and a link to where to complain
+            server.launch()
     except program.TensorBoardServerException as error:
         raise UserError(f"TensorBoard did not start: {error.msg}") from None
     print(f"http://{HOST}:{chosen}/   Ctrl-C ends it", flush=True)
