@@ -1,0 +1,298 @@
+"""One small interface over the two implementations, so that the training loop is written once.
+
+NumPy arrays on both sides of it: the loop, the checkpoints and the comparison never see a tensor.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import scratch
+import torchref
+from experiments.config import TrainConfig
+from experiments.errors import UserError
+
+Array = NDArray[np.floating[Any]]
+Labels = NDArray[np.int64]
+
+_BLOCK: Final = 1000  # images per forward pass without gradients: bounds the memory, changes no result that is compared
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """One forward and backward pass.
+
+    Parameters
+    ----------
+    loss:
+        The data loss, averaged over the batch; the penalty ½λ‖W‖² is not in it.
+    outputs:
+        Output of the network, (N, K).
+    grads:
+        ∂loss/∂p by parameter name; the penalty's λW is not in it, the optimiser adds it.
+    """
+
+    loss: float
+    outputs: Array
+    grads: dict[str, Array]
+
+
+class Backend(Protocol):
+    """What the training loop needs of an implementation: a network, a loss and an optimiser."""
+
+    name: str
+
+    def gradients(self, images: Array, labels: Labels) -> Step:
+        """Forward and backward pass over a batch: images (N, inputs), labels (N,)."""
+        ...
+
+    def update(self, grads: Mapping[str, Array]) -> None:
+        """Make one step of the optimiser along these gradients."""
+        ...
+
+    def trace(self, images: Array) -> dict[str, Array]:
+        """Return the output of every layer, by layer name in the order of computation."""
+        ...
+
+    def predict(self, images: Array) -> Array:
+        """Return the outputs (N, K), computed without gradients."""
+        ...
+
+    def loss(self, outputs: Array, labels: Labels) -> float:
+        """Return the mean data loss of outputs (N, K)."""
+        ...
+
+    def parameters(self) -> dict[str, Array]:
+        """Return the parameters by name. They may be the live ones: copy what must outlast an update."""
+        ...
+
+    def load_parameters(self, params: Mapping[str, Array]) -> None:
+        """Copy these values into the parameters."""
+        ...
+
+    def state(self) -> dict[str, Array]:
+        """Return the optimiser's state by parameter name."""
+        ...
+
+    def load_state(self, state: Mapping[str, Array]) -> None:
+        """Replace the optimiser's state."""
+        ...
+
+
+class ScratchBackend:
+    """The hand-made network.
+
+    Parameters
+    ----------
+    config:
+        Settings of the run.
+    sizes:
+        Units per layer, inputs and outputs included.
+    rng:
+        Draws the initial parameters.
+    """
+
+    name = "scratch"
+
+    def __init__(self, config: TrainConfig, sizes: tuple[int, ...], rng: np.random.Generator | None = None) -> None:
+        activations: dict[str, Callable[[], scratch.Module]] = {
+            "tanh": scratch.Tanh,
+            "lecun-tanh": scratch.Tanh.lecun,
+            "logistic": scratch.Logistic,
+            "relu": scratch.ReLU,
+            "identity": scratch.Identity,
+        }
+        self.net = scratch.MLP(sizes, activations[config.activation], dtype=config.dtype, rng=rng)
+        self.criterion: Any = scratch.CrossEntropy() if config.loss == "cross-entropy" else scratch.SquaredError()
+        self.optimizer = scratch.SGD(config.lr, config.momentum, config.weight_decay)
+
+    def gradients(self, images: Array, labels: Labels) -> Step:
+        """See `Backend`."""
+        # Overflow is reported by the loop, with the tensor in which it began; NumPy's warning would only say less.
+        with np.errstate(over="ignore", invalid="ignore"):
+            outputs, cache = self.net.forward(images)
+            loss, loss_cache = self.criterion.forward(outputs, labels)
+            _, grads = self.net.backward(self.criterion.backward(loss_cache), cache)
+        return Step(float(loss), outputs, grads)
+
+    def update(self, grads: Mapping[str, Array]) -> None:
+        """See `Backend`."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            self.optimizer.step(self.net.parameters(), grads)
+
+    def trace(self, images: Array) -> dict[str, Array]:
+        """See `Backend`."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self.net.trace(images)
+
+    def predict(self, images: Array) -> Array:
+        """See `Backend`."""
+        blocks = [images[i : i + _BLOCK] for i in range(0, len(images), _BLOCK)]
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.concatenate([self.net.forward(block)[0] for block in blocks])
+
+    def loss(self, outputs: Array, labels: Labels) -> float:
+        """See `Backend`."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return float(self.criterion.forward(outputs, labels)[0])
+
+    def parameters(self) -> dict[str, Array]:
+        """See `Backend`."""
+        return self.net.parameters()
+
+    def load_parameters(self, params: Mapping[str, Array]) -> None:
+        """See `Backend`."""
+        self.net.load_state_dict(params)
+
+    def state(self) -> dict[str, Array]:
+        """See `Backend`."""
+        return self.optimizer.state_dict()
+
+    def load_state(self, state: Mapping[str, Array]) -> None:
+        """See `Backend`."""
+        self.optimizer.load_state_dict(state)
+
+
+class TorchBackend:
+    """The twin in torch.nn, with autograd, on the CPU or on a GPU.
+
+    Parameters
+    ----------
+    config:
+        Settings of the run; `device` says where it computes.
+    sizes:
+        Units per layer, inputs and outputs included.
+
+    Raises
+    ------
+    UserError
+        If the device is not there.
+    """
+
+    name = "torch"
+
+    def __init__(self, config: TrainConfig, sizes: tuple[int, ...]) -> None:
+        activations: dict[str, Callable[[], torch.nn.Module]] = {
+            "tanh": torchref.Tanh,
+            "lecun-tanh": torchref.Tanh.lecun,
+            "logistic": torchref.Logistic,
+            "relu": torchref.ReLU,
+            "identity": torchref.Identity,
+        }
+        self.device = find_device(config.device)
+        dtype = getattr(torch, config.dtype)
+        # A generator of its own: drawing weights that are replaced at once must not move torch's global one.
+        rng = torch.Generator(device=self.device).manual_seed(0)
+        self.net = torchref.MLP(sizes, activations[config.activation], dtype=dtype, rng=rng, device=self.device)
+        self.criterion = torchref.CrossEntropy() if config.loss == "cross-entropy" else torchref.SquaredError()
+        self.optimizer = torchref.SGD(config.lr, config.momentum, config.weight_decay)
+        self._params = dict(self.net.named_parameters())
+
+    def gradients(self, images: Array, labels: Labels) -> Step:
+        """See `Backend`."""
+        outputs = self.net(self._tensor(images))
+        loss = self.criterion(outputs, self._tensor(labels))
+        grads = torch.autograd.grad(loss, list(self._params.values()))
+        return Step(
+            float(loss.detach()),
+            _array(outputs),
+            {name: _array(g) for name, g in zip(self._params, grads, strict=True)},
+        )
+
+    def update(self, grads: Mapping[str, Array]) -> None:
+        """See `Backend`."""
+        self.optimizer.step(self._params, {name: self._tensor(grad) for name, grad in grads.items()})
+
+    def trace(self, images: Array) -> dict[str, Array]:
+        """See `Backend`."""
+        with torch.no_grad():
+            return {name: _array(output) for name, output in self.net.trace(self._tensor(images)).items()}
+
+    def predict(self, images: Array) -> Array:
+        """See `Backend`."""
+        blocks = [images[i : i + _BLOCK] for i in range(0, len(images), _BLOCK)]
+        with torch.no_grad():
+            return np.concatenate([_array(self.net(self._tensor(block))) for block in blocks])
+
+    def loss(self, outputs: Array, labels: Labels) -> float:
+        """See `Backend`."""
+        with torch.no_grad():
+            return float(self.criterion(self._tensor(outputs), self._tensor(labels)))
+
+    def parameters(self) -> dict[str, Array]:
+        """See `Backend`."""
+        return {name: _array(parameter) for name, parameter in self._params.items()}
+
+    def load_parameters(self, params: Mapping[str, Array]) -> None:
+        """See `Backend`."""
+        self.net.load_state_dict({name: self._tensor(value) for name, value in params.items()})
+
+    def state(self) -> dict[str, Array]:
+        """See `Backend`."""
+        return {name: _array(value) for name, value in self.optimizer.state_dict().items()}
+
+    def load_state(self, state: Mapping[str, Array]) -> None:
+        """See `Backend`."""
+        # Copies: from_numpy shares its memory, and the optimiser updates the velocities in place.
+        self.optimizer.load_state_dict({name: self._tensor(value.copy()) for name, value in state.items()})
+
+    def _tensor(self, array: NDArray[Any]) -> torch.Tensor:
+        # A data set's arrays are read-only, which torch has no notion of: those are copied.
+        return torch.from_numpy(np.require(array, requirements="W")).to(self.device)
+
+
+def layer_sizes(config: TrainConfig, inputs: int, classes: int) -> tuple[int, ...]:
+    """Return the units of every layer, n^0 … n^L."""
+    return (inputs, *config.hidden, classes)
+
+
+def initial_parameters(config: TrainConfig, sizes: tuple[int, ...]) -> dict[str, Array]:
+    """Draw the weights that every backend starts from: they depend on sizes, dtype and seed, not on the backend."""
+    return ScratchBackend(config, sizes, np.random.default_rng(config.seed)).net.state_dict()
+
+
+def build(name: str, config: TrainConfig, params: Mapping[str, Array], sizes: tuple[int, ...]) -> Backend:
+    """Build one backend with these parameters.
+
+    Parameters
+    ----------
+    name:
+        "scratch" or "torch".
+    config:
+        Settings of the run.
+    params:
+        Initial parameters by name; copied.
+    sizes:
+        Units per layer, n^0 … n^L.
+    """
+    backend: Backend = ScratchBackend(config, sizes) if name == "scratch" else TorchBackend(config, sizes)
+    backend.load_parameters(params)
+    return backend
+
+
+def find_device(name: str) -> torch.device:
+    """Return torch's device of this name.
+
+    Raises
+    ------
+    UserError
+        With exit status 2, if torch does not see it; the message says what it sees.
+    """
+    device = torch.device(name)
+    if device.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (device.index or 0) >= count:
+            raise UserError(
+                f"--device: {name!r} is not there: torch {torch.__version__} sees {count} CUDA devices; use cpu",
+                exit_code=2,
+            )
+    return device
+
+
+def _array(tensor: torch.Tensor) -> Array:
+    array: Array = tensor.detach().cpu().numpy()
+    return array

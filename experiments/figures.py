@@ -1,0 +1,136 @@
+"""Pictures of a network: its first-layer weights, its confusion matrix, its worst mistakes.
+
+Each function returns an RGB picture as an array (H, W, 3), uint8. matplotlib's global state is not touched.
+"""
+
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.image import imsave
+from numpy.typing import NDArray
+
+Array = NDArray[np.floating[Any]]
+Picture = NDArray[np.uint8]
+
+WORST: Final = 25
+_MOST_FILTERS: Final = 144
+_DPI: Final = 100
+
+
+def save_png(path: Path, picture: Picture) -> None:
+    """Write a picture as PNG."""
+    imsave(path, picture)
+
+
+def filters(weight: Array, height: int = 28, width: int = 28) -> Picture:
+    """Lay the weights of the first layer out as pictures, one per hidden unit.
+
+    Parameters
+    ----------
+    weight:
+        (units, height · width). The first 144 units are shown.
+    height, width:
+        Of the input images, in pixels.
+
+    Returns
+    -------
+    ndarray of uint8
+        Red is positive, blue negative, white 0; one scale for all units, its ends at the largest |w| shown.
+    """
+    shown = weight[:_MOST_FILTERS].reshape(-1, height, width)
+    columns = int(np.ceil(np.sqrt(len(shown))))
+    rows = -(-len(shown) // columns)
+    scale = float(np.abs(shown).max()) or 1.0
+    tiles = np.full((rows * columns, height + 2, width + 2, 3), 0.6)
+    tiles[: len(shown), 1:-1, 1:-1] = colormaps["RdBu_r"](0.5 + 0.5 * shown / scale)[..., :3]
+    grid = tiles.reshape(rows, columns, height + 2, width + 2, 3).swapaxes(1, 2).reshape(rows * (height + 2), -1, 3)
+    picture: Picture = (255 * grid).round().astype(np.uint8).repeat(2, axis=0).repeat(2, axis=1)
+    return picture
+
+
+def confusion_matrix(labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
+    """Count the images of each true class (row) and predicted class (column): (classes, classes)."""
+    counts: NDArray[np.int64] = np.bincount(labels * classes + predicted, minlength=classes**2)
+    return counts.reshape(classes, classes)
+
+
+def confusion(counts: NDArray[np.int64], title: str) -> Picture:
+    """Draw a confusion matrix: colours are shares of the row (the true class), numbers are counts.
+
+    Parameters
+    ----------
+    counts:
+        From `confusion_matrix`.
+    title:
+        Printed above it.
+    """
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    figure = Figure(figsize=(6.4, 6.0), dpi=_DPI, layout="constrained")
+    axes = figure.add_subplot()
+    # The square root spreads the few per cent of errors, which are what one looks for, over half of the scale.
+    axes.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=1)
+    for (row, column), count in np.ndenumerate(counts):
+        if count:
+            colour = "white" if np.sqrt(shares[row, column]) > 0.55 else "black"
+            axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=10)
+    axes.set_xticks(range(len(counts)))
+    axes.set_yticks(range(len(counts)))
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    axes.set_title(title)
+    return _render(figure)
+
+
+def misclassified(
+    images: NDArray[np.uint8], labels: NDArray[np.int64], scores: Array, title: str, worst: int = WORST
+) -> Picture:
+    """Draw the images that were most wrongly classified, the worst first.
+
+    Parameters
+    ----------
+    images:
+        (N, H, W).
+    labels:
+        (N,).
+    scores:
+        Probability of each class, (N, classes): the worst are those whose true class has the least.
+    title:
+        Printed above them.
+    worst:
+        How many at most.
+
+    Returns
+    -------
+    ndarray of uint8
+        Under each image the true class, the predicted one, and the probability given to the predicted one.
+    """
+    predicted = scores.argmax(axis=1)
+    wrong = np.flatnonzero(predicted != labels)
+    chosen = wrong[np.argsort(scores[wrong, labels[wrong]], kind="stable")][:worst]
+    columns = int(np.ceil(np.sqrt(worst)))
+    height, width = images.shape[1:]
+    # One axes for all of them: 25 axes take ten times as long to draw.
+    cell_h, cell_w = height + 11, width + 6
+    canvas = np.full((columns * cell_h, columns * cell_w), 255, np.uint8)
+    figure = Figure(figsize=(6.4, 7.4), dpi=_DPI, layout="constrained")
+    axes = figure.add_subplot()
+    for place, index in enumerate(chosen):
+        top, left = place // columns * cell_h, place % columns * cell_w + 3
+        canvas[top : top + height, left : left + width] = 255 - images[index]
+        caption = f"{labels[index]} → {predicted[index]}  {scores[index, predicted[index]]:.0%}"
+        axes.text(left + width / 2, top + height + 4, caption, ha="center", va="center", fontsize=9)
+    axes.imshow(canvas, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    axes.axis("off")
+    count = f"{len(wrong)} of {len(labels)} wrong" + (f", the {len(chosen)} worst" if len(wrong) > len(chosen) else "")
+    axes.set_title(f"{title}\n{count}: true → predicted, probability of the predicted")
+    return _render(figure)
+
+
+def _render(figure: Figure) -> Picture:
+    canvas: Any = FigureCanvasAgg(figure)  # Any: matplotlib ships its methods without types
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()

@@ -1,0 +1,127 @@
+"""One TensorBoard folder: what is written there, and the traps that are avoided.
+
+Every backend writes the same tags into a folder of its own, x = number of updates, so their curves overlay. Nothing
+here makes a folder more: `SummaryWriter.add_scalars` and `add_hparams` would.
+"""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
+
+Array = NDArray[np.floating[Any]]
+_hparams: Any = hparams  # Any, as the writer below: torch ships them without types
+
+
+class Board:
+    """Writer of one run's events.
+
+    Parameters
+    ----------
+    folder:
+        The run's folder.
+    after_update:
+        When a run continues, the update it continues from: events of later updates, which a killed process may have
+        left, are declared void. None for a new run.
+    """
+
+    def __init__(self, folder: Path, after_update: int | None = None) -> None:
+        self.folder = folder
+        purge = None if after_update is None else after_update + 1
+        self._writer: Any = SummaryWriter(str(folder), purge_step=purge)
+
+    def scalars(self, values: Mapping[str, float], update: int) -> None:
+        """Write numbers by tag. TensorBoard keeps them as float32."""
+        for tag, value in values.items():
+            self._writer.add_scalar(tag, value, update)
+
+    def histograms(self, group: str, arrays: Mapping[str, Array], update: int) -> None:
+        """Write the distribution of each array as `group/<name>`; values that are not finite are left out."""
+        for name, array in arrays.items():
+            finite = array[np.isfinite(array)]
+            if finite.size:  # an empty or all-NaN histogram raises in the writer
+                self._writer.add_histogram(f"{group}/{name}", finite, update)
+
+    def image(self, tag: str, picture: NDArray[np.uint8], update: int) -> None:
+        """Write an RGB picture (H, W, 3)."""
+        self._writer.add_image(tag, picture, update, dataformats="HWC")
+
+    def text(self, tag: str, markdown: str, update: int) -> None:
+        """Write a text; TensorBoard renders Markdown."""
+        self._writer.add_text(tag, markdown, update)
+
+    def precision_recall(self, labels: NDArray[np.int64], scores: Array, update: int) -> None:
+        """Write one precision-recall curve per class, that class against all others, as `pr/<class>`.
+
+        Parameters
+        ----------
+        labels:
+            (N,).
+        scores:
+            Probability of each class, (N, classes), in [0, 1].
+        update:
+            Number of updates.
+        """
+        for digit in range(scores.shape[1]):
+            self._writer.add_pr_curve(f"pr/{digit}", labels == digit, scores[:, digit], update)
+
+    def embedding(
+        self, tag: str, vectors: Array, labels: NDArray[np.int64], images: NDArray[np.uint8], update: int
+    ) -> None:
+        """Write points for the projector, with their classes and images.
+
+        Parameters
+        ----------
+        tag:
+            Name in the projector.
+        vectors:
+            (N, dimensions).
+        labels:
+            (N,).
+        images:
+            (N, H, W), shown as dark on light.
+        update:
+            Number of updates.
+        """
+        # A run that finishes a second time writes it again; the writer would print a warning about the folder.
+        for folder in self.folder.glob("[0-9]" * 5 + "*"):
+            shutil.rmtree(folder)
+        sprite = torch.from_numpy(1 - images[:, None].astype(np.float32) / 255)
+        self._writer.add_embedding(vectors, metadata=labels.tolist(), label_img=sprite, global_step=update, tag=tag)
+
+    def begin_hparams(self, settings: Mapping[str, Any], metrics: Sequence[str]) -> None:
+        """Say which settings this run has, and which of its scalars are its results."""
+        plain = {
+            name: value if isinstance(value, bool | int | float | str) else str(value)
+            for name, value in settings.items()
+        }
+        experiment, start, _ = _hparams(plain, dict.fromkeys(metrics, 0.0))
+        self._summary(experiment)
+        self._summary(start)
+
+    def end_hparams(self) -> None:
+        """Say that the run has finished."""
+        self._summary(_hparams({}, {})[2])
+
+    def flush(self) -> None:
+        """Hand everything to the system, as before a checkpoint: what lies before it survives a kill."""
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Write the rest and close the file."""
+        self._writer.close()
+
+    def _summary(self, summary: Any) -> None:
+        self._writer._get_file_writer().add_summary(summary)
+
+
+def table(settings: Mapping[str, Any]) -> str:
+    """Return a Markdown table of names and values."""
+    rows = "".join(f"| {name} | {value} |\n" for name, value in settings.items())
+    return f"| | |\n|---|---|\n{rows}"

@@ -1,0 +1,293 @@
+"""The training loop: one code path for one backend and for two in lockstep."""
+
+import contextlib
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from experiments import data, manifest, parity, resuming, runs
+from experiments.backends import Array, Labels, Step, build, initial_parameters, layer_sizes
+from experiments.batches import batches, epoch_order, updates_per_epoch
+from experiments.checkpoint import Checkpoint
+from experiments.config import TrainConfig
+from experiments.console import Reporter
+from experiments.data import Dataset, Split
+from experiments.errors import UserError
+from experiments.interrupt import Interrupt
+from experiments.metrics import cut_after, read_rows
+from experiments.nonfinite import find_nonfinite
+from experiments.summary import BackendResult, Parity, Summary
+from experiments.wing import Wing
+
+
+def train(config: TrainConfig, *, runs_dir: Path, resume: bool, overwrite: bool, report: Reporter) -> Summary:
+    """Train as the settings say, and write the run folder.
+
+    Parameters
+    ----------
+    config:
+        The settings.
+    runs_dir:
+        Folder in which the run's folder is made.
+    resume:
+        Continue the run that is there; it goes on bit for bit as if it had never stopped.
+    overwrite:
+        Replace the run that is there.
+    report:
+        Told what happens.
+
+    Returns
+    -------
+    Summary
+        What was reached; if SIGINT or SIGTERM came, with `interrupted` set: everything is saved then.
+
+    Raises
+    ------
+    UserError
+        If the run exists, cannot be continued, its data or device is not there, the system refuses to write, or a
+        number stops being finite.
+    """
+    if resume and overwrite:
+        raise UserError("--resume and --overwrite exclude each other", exit_code=2)
+    with limited_threads(config.threads), contextlib.ExitStack() as stack:
+        dataset = data.load(config.dataset, config.data_dir)
+        training = Training(config, runs_dir, dataset, report, stack)
+        finished = resuming.finished(training.folders, config, training.root, training.updates) if resume else None
+        if finished is None:
+            training.open(resume=resume, overwrite=overwrite)
+            finished = training.run()
+        report.finish(finished)
+        return finished
+
+
+class Training:
+    """One call of `train`: what its steps share.
+
+    Parameters
+    ----------
+    config, runs_dir, report:
+        As in `train`.
+    dataset:
+        The data, loaded.
+    stack:
+        Closes what is opened.
+    """
+
+    def __init__(
+        self, config: TrainConfig, runs_dir: Path, dataset: Dataset, report: Reporter, stack: contextlib.ExitStack
+    ) -> None:
+        self.config = config
+        self.dataset = dataset
+        self.report = report
+        self.stack = stack
+        self.root = runs.run_root(runs_dir, config)
+        self.folders = runs.folders(runs_dir, config)
+        self.per_epoch = updates_per_epoch(len(dataset.train.labels), config.batch_size)
+        self.sizes = layer_sizes(config, dataset.train.images[0].size, dataset.num_classes)
+        self.updates = config.epochs * self.per_epoch
+        self.wings: list[Wing] = []
+        self.lockstep: parity.Lockstep | None = None
+        self.done = 0
+
+    def open(self, *, resume: bool, overwrite: bool) -> None:
+        """Make or reopen the run folder, build the networks, and put them where the run begins or continues."""
+        config = self.config
+        params = initial_parameters(config, self.sizes)
+        backends = {name: build(name, config, params, self.sizes) for name in runs.backend_names(config)}
+        description = manifest.describe(self.dataset.sha256, self.dataset.source, config.dtype, config.device)
+        start: dict[str, Checkpoint] | None = None
+        if resume:
+            resuming.check_data(self.folders, self.dataset)
+            runs.reopen(self.folders, config)
+            start = resuming.find_start(self.folders, config, params, self.report.epoch_line)
+        else:
+            runs.create(self.folders, config, overwrite=overwrite)
+        self.done = next(iter(start.values())).update if start else 0
+        for folder in self.folders.values():
+            if resume:
+                cut_after(folder.metrics, self.done)
+                manifest.resume(folder.manifest, description, self.done)
+            else:
+                manifest.start(folder.manifest, description)
+        sha256 = ""
+        after = self.done if start else None
+        for name, backend in backends.items():
+            folder = self.folders[name]
+            runs.make_subfolders(folder)
+            sha256 = runs.write_init(folder, params)
+            wing = Wing(backend, folder, config, after)
+            self.stack.callback(wing.close)
+            self.wings.append(wing)
+            if start:
+                wing.restore(start[name])
+            else:
+                wing.save(0, self.per_epoch)
+        if config.backend == "both":
+            self.lockstep = parity.Lockstep(config, self.folders["diff"], self.sizes, after)
+            self.stack.callback(self.lockstep.close)
+        self._header(sha256)
+
+    def run(self) -> Summary:
+        """Train from where the run stands to its last epoch, test, and judge."""
+        config, train = self.config, self.dataset.train
+        validation = self._inputs(self.dataset.validation)
+        with Interrupt() as interrupt:
+            for epoch in range(self.done // self.per_epoch + 1, config.epochs + 1):
+                order = epoch_order(config.seed, epoch, len(train.labels))
+                begun, first = time.perf_counter(), self.done % self.per_epoch
+                for batch, chosen in enumerate(batches(order, config.batch_size, first), first + 1):
+                    update = (epoch - 1) * self.per_epoch + batch
+                    images, labels = self._batch(train, chosen)
+                    steps = self._update(update, epoch, batch, images, labels)
+                    self.done = update
+                    loss, fresh = steps[0].loss, (batch - first) * config.batch_size
+                    rate = fresh / (time.perf_counter() - begun)
+                    self.report.progress(
+                        epoch,
+                        config.epochs,
+                        min(batch * config.batch_size, len(train.labels)),
+                        len(train.labels),
+                        loss,
+                        rate,
+                    )
+                    best = [False] * len(self.wings)
+                    if batch == self.per_epoch:
+                        best = self._end_epoch(update, epoch, steps, validation)
+                    if batch == self.per_epoch or update % config.checkpoint_every == 0 or interrupt.signal:
+                        self._save(best)
+                    if interrupt.signal:
+                        break
+                if interrupt.signal:
+                    return self._summary(None, None, interrupt.signal)
+            return self._finish()
+
+    def _update(self, update: int, epoch: int, batch: int, images: Array, labels: Labels) -> list[Step]:
+        """Make one update in every backend, and log it when it is due."""
+        steps = [wing.compute(images, labels) for wing in self.wings]
+        for wing, step in zip(self.wings, steps, strict=True):
+            began = find_nonfinite(wing.backend, images, step)
+            if began:
+                raise UserError(
+                    f"training stopped at update {update:,} (epoch {epoch}, batch {batch}): in the {wing.backend.name} "
+                    f"backend the {began} is infinite or NaN, the first in the order of computation; the last good "
+                    f"checkpoint {wing.checkpoints.last} is untouched; try a smaller --lr"
+                )
+        if update % self.config.log_every and update != 1:
+            for wing, step in zip(self.wings, steps, strict=True):
+                wing.update(step)
+            if self.lockstep and update == parity.DRIFT_UPDATES:
+                self.lockstep.log_params(update, epoch, self._both_parameters())
+            return steps
+        traces = [wing.backend.trace(images) for wing in self.wings]
+        before = [{name: p.copy() for name, p in wing.backend.parameters().items()} for wing in self.wings]
+        forced = self.lockstep.forced(before[0], images, labels, steps[0]) if self.lockstep else {}
+        for wing, step, old, trace in zip(self.wings, steps, before, traces, strict=True):
+            wing.update(step)
+            wing.log(update, epoch, step, labels, old, trace)
+        if self.lockstep:
+            self.lockstep.log(
+                update, epoch, (steps[0], steps[1]), (traces[0], traces[1]), self._both_parameters(), forced
+            )
+        return steps
+
+    def _end_epoch(self, update: int, epoch: int, steps: list[Step], inputs: Array) -> list[bool]:
+        """Validate, and say how the epoch went; return which backends are at their best so far."""
+        validation = self.dataset.validation
+        seconds = [wing.progress.seconds for wing in self.wings]
+        best = [
+            wing.end_epoch(update, epoch, step, validation.images, inputs, validation.labels)
+            for wing, step in zip(self.wings, steps, strict=True)
+        ]
+        if self.lockstep and update % self.config.log_every:
+            self.lockstep.log_params(update, epoch, self._both_parameters())
+        parts = []
+        for wing, spent in zip(self.wings, seconds, strict=True):
+            row = wing.last_epoch
+            parts.append(
+                f"{wing.backend.name}: loss {row['train']['loss']:.4f}, validation {row['validation']['loss']:.4f}, "
+                f"error {row['validation']['error']:.2%}, {spent:.1f} s"
+            )
+        self.report.epoch_line(f"epoch {epoch}/{self.config.epochs}  " + "   ".join(parts))
+        return best
+
+    def _finish(self) -> Summary:
+        """Open the test set, once per finished run, and write the summary."""
+        test, inputs = self.dataset.test, self._inputs(self.dataset.test)
+        epoch = self.config.epochs
+        results, predicted = zip(
+            *(wing.test(self.done, epoch, test.images, inputs, test.labels) for wing in self.wings), strict=True
+        )
+        verdict = None
+        if self.lockstep:
+            rows = read_rows(self.folders["diff"].metrics, "parity")
+            errors = (results[0]["error"], results[1]["error"])
+            verdict = parity.verdict(rows, self.config.dtype, errors, (predicted[0], predicted[1]))
+            self.lockstep.finish(self.done, verdict)
+        summary = self._summary(list(results), verdict, None)
+        for wing in self.wings:
+            wing.finish(self.done, summary.backends[wing.backend.name])
+        for folder in self.folders.values():
+            manifest.finish(folder.manifest)
+        return summary
+
+    def _summary(
+        self, tests: list[dict[str, float]] | None, verdict: Parity | None, interrupted: int | None
+    ) -> Summary:
+        backends: dict[str, BackendResult] = {}
+        for number, wing in enumerate(self.wings):
+            test = tests[number] if tests else None
+            backends[wing.backend.name] = wing.result(test, self.done, self.per_epoch)
+        return Summary(self.root, backends, verdict, interrupted)
+
+    def _save(self, best: list[bool]) -> None:
+        """Save every backend. A kill between two of them is why the previous checkpoints are kept."""
+        if self.lockstep:
+            self.lockstep.save()
+        for wing, is_best in zip(self.wings, best, strict=True):
+            wing.save(self.done, self.per_epoch, best=is_best)
+
+    def _both_parameters(self) -> tuple[Mapping[str, Array], Mapping[str, Array]]:
+        return self.wings[0].backend.parameters(), self.wings[1].backend.parameters()
+
+    def _batch(self, split: Split, chosen: NDArray[np.int64]) -> tuple[Array, Labels]:
+        """Return the network's inputs (N, pixels) and labels of some images; converted per batch to save memory."""
+        images: Array = data.inputs(split.images[chosen], self.config.dtype)
+        return images.reshape(len(chosen), -1), split.labels[chosen]
+
+    def _inputs(self, split: Split) -> Array:
+        return self._batch(split, np.arange(len(split.labels)))[0]
+
+    def _header(self, sha256: str) -> None:
+        sizes = [len(split.labels) for split in (self.dataset.train, self.dataset.validation, self.dataset.test)]
+        counts = " / ".join(f"{size:,}" for size in sizes)
+        where = f"   continues after update {self.done:,}" if self.done else ""
+        self.report.header(
+            [
+                f"run {self.root}   weights init.npz sha256 {sha256[:16]}…{where}",
+                f"data {self.dataset.name} {counts} (train/validation/test, sha256 ok)   "
+                f"{self.per_epoch:,} updates per epoch x {self.config.batch_size} images",
+                f"net {'-'.join(map(str, self.sizes))} {self.config.activation}, {self.config.loss}, "
+                f"{self.config.dtype}, {' and '.join(runs.backend_names(self.config))}   "
+                "losses shown are the data's, without the weight decay's penalty",
+            ]
+        )
+
+
+@contextlib.contextmanager
+def limited_threads(threads: int) -> Iterator[None]:
+    """Limit BLAS and torch to this many threads while the block runs; 0 leaves them as they are."""
+    if not threads:
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with threadpool_limits(limits=threads):
+            yield
+    finally:
+        torch.set_num_threads(before)

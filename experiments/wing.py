@@ -1,0 +1,311 @@
+"""One backend in training: its network, its files and its clock. In lockstep there are two of these."""
+
+import dataclasses
+import math
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experiments import figures, metrics
+from experiments.backends import Array, Backend, Labels, Step
+from experiments.checkpoint import Checkpoint, Checkpoints
+from experiments.config import TrainConfig
+from experiments.errors import UserError
+from experiments.runs import RunFolder
+from experiments.summary import BackendResult
+from experiments.tensorboard import Board, table
+
+HPARAM_METRICS = ("error/test", "loss/test", "error/validation", "loss/validation")
+
+
+@dataclasses.dataclass
+class Progress:
+    """Sums that a checkpoint keeps, so that a resumed epoch reports what the unbroken one would.
+
+    Parameters
+    ----------
+    loss, wrong, images:
+        Of the epoch begun: Σ loss · images, images misclassified, images seen.
+    seconds:
+        Time in this backend's own gradients and updates, of the epoch begun.
+    total_seconds, total_images:
+        The same since the run began.
+    best_error:
+        Least validation error of all epochs, fraction wrong.
+    last_loss:
+        Mean training loss of the last complete epoch.
+    """
+
+    loss: float = 0.0
+    wrong: float = 0.0
+    images: float = 0.0
+    seconds: float = 0.0
+    total_seconds: float = 0.0
+    total_images: float = 0.0
+    best_error: float = math.inf
+    last_loss: float = math.nan
+
+
+class Wing:
+    """One backend's run.
+
+    Parameters
+    ----------
+    backend:
+        The network.
+    folder:
+        Where its run is written.
+    config:
+        Settings of the run.
+    after_update:
+        Update from which the run continues; None for a new one.
+    """
+
+    def __init__(
+        self, backend: Backend, folder: RunFolder, config: TrainConfig, after_update: int | None = None
+    ) -> None:
+        self.backend = backend
+        self.folder = folder
+        self.config = config
+        self.progress = Progress()
+        self.checkpoints = Checkpoints(folder.checkpoints)
+        self.last_epoch: metrics.Row = {}
+        self._rate = (0.0, 0.0)  # images, seconds at the last row
+        self.metrics = metrics.MetricsFile(folder.metrics)
+        self.board = Board(folder.path, after_update)
+        if after_update is None:
+            self.board.text("text/config", table(config.to_dict()), 0)
+            self.board.begin_hparams({**config.to_dict(), "backend": backend.name}, HPARAM_METRICS)
+
+    def compute(self, images: Array, labels: Labels) -> Step:
+        """Run the gradients of a batch, on the clock."""
+        begun = time.perf_counter()
+        step = self.backend.gradients(images, labels)
+        self._clock(time.perf_counter() - begun)
+        self.progress.loss += step.loss * len(labels)
+        self.progress.wrong += round(metrics.error_rate(step.outputs, labels) * len(labels))
+        self.progress.images += len(labels)
+        self.progress.total_images += len(labels)
+        return step
+
+    def update(self, step: Step) -> None:
+        """Make the update, on the clock."""
+        begun = time.perf_counter()
+        self.backend.update(step.grads)
+        self._clock(time.perf_counter() - begun)
+
+    def log(
+        self,
+        update: int,
+        epoch: int,
+        step: Step,
+        labels: Labels,
+        before: Mapping[str, Array],
+        trace: Mapping[str, Array],
+    ) -> None:
+        """Write what this update was like.
+
+        Parameters
+        ----------
+        update, epoch:
+            Its number and its epoch, both counted from 1.
+        step:
+            Its loss and gradients.
+        labels:
+            Of the batch.
+        before:
+            Copies of the parameters before the update.
+        trace:
+            Output of every layer for the batch, before the update.
+        """
+        images, seconds = (now - then for now, then in zip(self._totals(), self._rate, strict=True))
+        self._rate = self._totals()
+        activations = {name: value for name, value in trace.items() if f"{name}.weight" not in before}
+        row: dict[str, Any] = {
+            "loss": step.loss,
+            "error": metrics.error_rate(step.outputs, labels),
+            "lr": self.config.lr,
+            "grad_norm": metrics.norm(step.grads),
+            "images_per_s": images / seconds if seconds > 0 else 0.0,
+            "update_ratio": metrics.update_ratios(before, self.backend.parameters()),
+            "saturation": {name: metrics.saturation(self.config.activation, y) for name, y in activations.items()},
+        }
+        self.metrics.write({"kind": "train", "epoch": epoch, "update": update, **row})
+        self.board.scalars(
+            {
+                "loss/train": row["loss"],
+                "error/train": row["error"],
+                "optim/lr": row["lr"],
+                "optim/grad_norm": row["grad_norm"],
+                "speed/images_per_s": row["images_per_s"],
+                **{f"update_ratio/{layer}": value for layer, value in row["update_ratio"].items()},
+                **{f"saturation/{layer}": value for layer, value in row["saturation"].items()},
+            },
+            update,
+        )
+
+    def end_epoch(
+        self, update: int, epoch: int, step: Step, images: NDArray[np.uint8], inputs: Array, labels: Labels
+    ) -> bool:
+        """Validate, and write what the epoch was like.
+
+        Parameters
+        ----------
+        update, epoch:
+            Updates made so far; the epoch that they complete.
+        step:
+            Of its last update.
+        images, inputs, labels:
+            The validation set, as pixels and as network inputs.
+
+        Returns
+        -------
+        bool
+            Whether the validation error is the least so far.
+        """
+        progress, board = self.progress, self.board
+        outputs = self.backend.predict(inputs)
+        validation = {"loss": self.backend.loss(outputs, labels), "error": metrics.error_rate(outputs, labels)}
+        train = {"loss": progress.loss / progress.images, "error": progress.wrong / progress.images}
+        self.last_epoch = {
+            "kind": "epoch",
+            "epoch": epoch,
+            "update": update,
+            "train": train,
+            "validation": validation,
+            "seconds": progress.seconds,
+            "images_per_s": progress.images / progress.seconds,
+        }
+        self.metrics.write(self.last_epoch)
+        board.scalars({f"{name}/validation": value for name, value in validation.items()}, update)
+        params = self.backend.parameters()
+        board.histograms("params", params, update)
+        board.histograms("grads", step.grads, update)
+        board.histograms("activations", self.backend.trace(inputs[:256]), update)
+        board.image("filters/fc1", self._figure("filters", figures.filters(params["fc1.weight"])), update)
+        self._draw_errors(f"{self.backend.name}, validation, epoch {epoch}", "", outputs, images, labels, update)
+        best = validation["error"] < progress.best_error
+        self.progress = dataclasses.replace(
+            progress,
+            loss=0.0,
+            wrong=0.0,
+            images=0.0,
+            seconds=0.0,
+            best_error=min(validation["error"], progress.best_error),
+            last_loss=train["loss"],
+        )
+        return best
+
+    def test(
+        self, update: int, epoch: int, images: NDArray[np.uint8], inputs: Array, labels: Labels
+    ) -> tuple[dict[str, float], NDArray[np.int64]]:
+        """Open the test set: once, when the run has finished.
+
+        Returns
+        -------
+        dict, ndarray
+            Loss and error, and the class predicted for each image.
+        """
+        outputs, board = self.backend.predict(inputs), self.board
+        result = {"loss": self.backend.loss(outputs, labels), "error": metrics.error_rate(outputs, labels)}
+        self.metrics.write({"kind": "test", "epoch": epoch, "update": update, **result})
+        board.scalars({f"{name}/test": value for name, value in result.items()}, update)
+        scores = metrics.probabilities(outputs, self.config.loss)
+        board.precision_recall(labels, scores, update)
+        *_, penultimate, _ = self.backend.trace(inputs[:1000]).values()
+        board.embedding("embedding/penultimate", penultimate, labels[:1000], images[:1000], update)
+        self._draw_errors(f"{self.backend.name}, test", "-test", outputs, images, labels, None)
+        return result, outputs.argmax(axis=1)
+
+    def result(self, test: Mapping[str, float] | None, update: int, per_epoch: int) -> BackendResult:
+        """Return what has been reached; what has not been measured yet is None."""
+        progress = self.progress
+        return {
+            "test_error": test["error"] if test else None,
+            "test_loss": test["loss"] if test else None,
+            "validation_error": progress.best_error if math.isfinite(progress.best_error) else None,
+            "train_loss": progress.last_loss if math.isfinite(progress.last_loss) else None,
+            "seconds": progress.total_seconds,
+            "images_per_s": progress.total_images / progress.total_seconds if progress.total_seconds else 0.0,
+            "updates": update,
+            "epochs": update // per_epoch,
+        }
+
+    def finish(self, update: int, result: BackendResult) -> None:
+        """Write the summary of a run that has finished."""
+        self.metrics.write({"kind": "summary", "update": update, "result": result})
+        self.board.text("text/summary", table(result), update)
+        self.board.end_hparams()
+        self.metrics.sync()
+        self.board.flush()
+
+    def save(self, update: int, per_epoch: int, *, best: bool = False) -> None:
+        """Write a checkpoint, after everything that leads up to it is safe.
+
+        Raises
+        ------
+        UserError
+            If a parameter is not finite: the last good checkpoint stays.
+        """
+        params = self.backend.parameters()
+        bad = [name for name, value in params.items() if not np.isfinite(value).all()]
+        if bad:
+            raise UserError(
+                f"training stopped: update {update} of the {self.backend.name} backend made the parameter {bad[0]} "
+                f"infinite or NaN; the last good checkpoint {self.checkpoints.last} is untouched; try a smaller --lr"
+            )
+        self.metrics.sync()
+        self.board.flush()
+        self.checkpoints.save(
+            Checkpoint(
+                update=update,
+                epoch=update // per_epoch,
+                batch=update % per_epoch,
+                config_hash=self.config.hash(),
+                params=params,
+                optimizer=self.backend.state(),
+                progress=dataclasses.asdict(self.progress),
+            ),
+            best=best,
+        )
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Continue from a checkpoint that `experiments.checkpoint.load` has checked."""
+        self.backend.load_parameters(checkpoint.params)
+        self.backend.load_state(checkpoint.optimizer)
+        self.progress = Progress(**checkpoint.progress)
+        self._rate = self._totals()
+
+    def close(self) -> None:
+        """Close the files."""
+        self.metrics.close()
+        self.board.close()
+
+    def _clock(self, seconds: float) -> None:
+        self.progress.seconds += seconds
+        self.progress.total_seconds += seconds
+
+    def _totals(self) -> tuple[float, float]:
+        return self.progress.total_images, self.progress.total_seconds
+
+    def _draw_errors(
+        self, title: str, suffix: str, outputs: Array, images: NDArray[np.uint8], labels: Labels, update: int | None
+    ) -> None:
+        """Draw confusion and worst errors as PNG, and for TensorBoard too unless `update` is None."""
+        counts = figures.confusion_matrix(labels, outputs.argmax(axis=1), outputs.shape[1])
+        scores = metrics.probabilities(outputs, self.config.loss)
+        pictures = {
+            "confusion": figures.confusion(counts, title),
+            "misclassified": figures.misclassified(images, labels, scores, title),
+        }
+        for name, picture in pictures.items():
+            self._figure(name + suffix, picture)
+            if update is not None:
+                self.board.image(f"errors/{name}", picture, update)
+
+    def _figure(self, name: str, picture: figures.Picture) -> figures.Picture:
+        figures.save_png(self.folder.figures / f"{name}.png", picture)
+        return picture
