@@ -1,1 +1,29 @@
-"""The oracle: holds hand-written layers, losses, optimisers and networks against torch."""
+"""The oracle: holds hand-written layers, losses, optimisers and networks against torch.
+
+What is judged comes in as NumPy arrays from objects of a plain contract (`candidate`); nothing of theirs is imported.
+Each check returns a `Report` of `Comparison`s in the order of computation, which names the tensor, the criterion, the
+worst element and the error in units of what is allowed there.
+"""
+
+from torchref.oracle.comparison import Comparison, EquivalenceError, Report, compare, merge
+from torchref.oracle.finite_difference import check_gradients
+from torchref.oracle.layer import check_layer
+from torchref.oracle.loss import check_loss
+from torchref.oracle.network import Pass, check_network, judge_pass, run
+from torchref.oracle.optimizer import check_sgd
+
+__all__ = [
+    "Comparison",
+    "EquivalenceError",
+    "Pass",
+    "Report",
+    "check_gradients",
+    "check_layer",
+    "check_loss",
+    "check_network",
+    "check_sgd",
+    "compare",
+    "judge_pass",
+    "merge",
+    "run",
+]

@@ -1,0 +1,47 @@
+"""One loss held against its torch twin: the value and the gradient with respect to the output."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from torchref.oracle import criteria, magnitude
+from torchref.oracle.candidate import LossCandidate, to_tensor
+from torchref.oracle.comparison import Array, Comparison, Report
+from torchref.oracle.purity import check_loss_purity
+
+
+class LossGradient(NamedTuple):
+    """The oracle's loss and ∂J/∂output."""
+
+    value: Tensor
+    doutput: Tensor
+
+
+def loss_gradient(reference: nn.Module, output: Tensor, target: Tensor) -> LossGradient:
+    """Value and gradient of a torch loss, by autograd."""
+    output = output.detach().requires_grad_()
+    value = reference(output, target)
+    (doutput,) = torch.autograd.grad(value, output)
+    return LossGradient(value.detach(), doutput)
+
+
+def compare_loss(
+    candidate: LossCandidate, reference: nn.Module, output: Array, target: Array
+) -> tuple[Comparison, Comparison]:
+    """Criterion 2 for a loss's value and gradient, with S from `magnitude.loss` and n the entries of the output."""
+    value, cache = candidate.forward(output, target)
+    doutput = candidate.backward(cache)
+    output_t, target_t = to_tensor(output), to_tensor(target)
+    oracle = loss_gradient(reference, output_t, target_t)
+    s = magnitude.loss(reference, output_t, target_t, torch.zeros_like(output_t))
+    return (
+        criteria.linear_operation("loss", value, oracle.value, s.value, torch.tensor(output.size)),
+        criteria.linear_operation("doutput", doutput, oracle.doutput, s.doutput, torch.tensor(output.shape[-1])),
+    )
+
+
+def check_loss(case: str, candidate: LossCandidate, reference: nn.Module, output: Array, target: Array) -> Report:
+    """Hold a loss against its twin on one output and target: value, gradient, then criterion 5."""
+    pair = compare_loss(candidate, reference, output, target)
+    return Report(case, (*pair, *check_loss_purity(candidate, output, target)))

@@ -1,0 +1,177 @@
+"""A whole network and its loss held against torch, and the layer found where a difference begins."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from torchref.activation import ReLU, Threshold
+from torchref.oracle import criteria, magnitude
+from torchref.oracle.candidate import LayerCandidate, LossCandidate, NetworkCandidate, to_tensor
+from torchref.oracle.comparison import Array, Comparison, Report
+from torchref.oracle.layer import gradients, judge
+from torchref.oracle.layer import observe as observe_layer
+from torchref.oracle.loss import compare_loss
+
+KINKED: tuple[type[nn.Module], ...] = (ReLU, Threshold, nn.ReLU)
+"""Activations with a kink at 0: close to it two correct programs may take different sides."""
+KINK_ROUNDINGS = 8
+"""A draw with a pre-activation within 8·eps·S of a kink is to be drawn again."""
+
+
+class Pass(NamedTuple):
+    """One forward and backward pass of the oracle.
+
+    `tensors` holds everything by name in the order of computation: "output/<layer>" forward, "loss", "doutput", then
+    backward "dx/<layer>" (the gradient at the layer's input; the first layer's is the network's) and
+    "grad/<layer>.<parameter>". `magnitudes` has S of each under the same names, `seen` what each layer was given;
+    `kinked` tells that the draw is too close to a kink to judge.
+    """
+
+    tensors: dict[str, Tensor]
+    magnitudes: dict[str, Tensor]
+    seen: dict[str, magnitude.Values]
+    kinked: bool
+
+
+def run(reference: nn.Sequential, reference_loss: nn.Module, x: Array, target: Array) -> Pass:
+    """Run the oracle's network and loss once, keeping every tensor on the way and its magnitude S."""
+    layers = dict(zip(reference._modules, reference, strict=True))
+    start = to_tensor(x).to(next(reference.parameters()).device).requires_grad_()
+    labels = to_tensor(target).to(start.device)
+    signals = [start]
+    for layer in layers.values():
+        signals.append(layer(signals[-1]))
+    loss = reference_loss(signals[-1], labels)
+    names = dict(reference.named_parameters())
+    flat = torch.autograd.grad(loss, [*signals, *names.values()])
+    arriving, grads = flat[: len(signals)], dict(zip(names, flat[len(signals) :], strict=True))
+
+    with torch.no_grad():
+        tensors = {f"output/{name}": y.detach() for name, y in zip(layers, signals[1:], strict=True)}
+        sizes = [start.abs()]
+        kinked = False
+        for layer, x_l, y_l in zip(layers.values(), signals, signals[1:], strict=False):
+            if isinstance(layer, KINKED):
+                margin = KINK_ROUNDINGS * criteria.unit(x_l) * sizes[-1]
+                kinked |= bool((x_l.abs() <= margin).any())
+            sizes.append(magnitude.forward(layer, x_l, y_l, sizes[-1]))
+        magnitudes = {f"output/{name}": s for name, s in zip(layers, sizes[1:], strict=True)}
+
+        s_loss = magnitude.loss(reference_loss, signals[-1], labels, sizes[-1])
+        tensors |= {"loss": loss.detach(), "doutput": arriving[-1]}
+        magnitudes |= {"loss": s_loss.value, "doutput": s_loss.doutput}
+
+        seen = {}
+        s_arriving = s_loss.doutput
+        for i, (name, layer) in reversed(list(enumerate(layers.items()))):
+            seen[name] = magnitude.Values(signals[i].detach(), signals[i + 1].detach(), arriving[i + 1])
+            back = magnitude.backward(layer, seen[name], sizes[i], sizes[i + 1], s_arriving)
+            tensors[f"dx/{name}"] = arriving[i]
+            magnitudes[f"dx/{name}"] = s_arriving = back.dx
+            for parameter, s in back.grads.items():
+                tensors[f"grad/{name}.{parameter}"] = grads[f"{name}.{parameter}"]
+                magnitudes[f"grad/{name}.{parameter}"] = s
+    return Pass(tensors, magnitudes, seen, kinked)
+
+
+def judge_pass(oracle: Pass, mine: Mapping[str, Any], case: str) -> Report:
+    """Criterion 4 for the tensors in `mine`, named as in `Pass`, in the order of computation.
+
+    Raises
+    ------
+    ValueError
+        If `mine` has a name that the pass does not have.
+    """
+    if unknown := mine.keys() - oracle.tensors.keys():
+        raise ValueError(f"{case}: unknown tensors {sorted(unknown)}, expected some of {list(oracle.tensors)}")
+    return Report(
+        case,
+        tuple(
+            criteria.network(name, mine[name], tensor, oracle.magnitudes[name])
+            for name, tensor in oracle.tensors.items()
+            if name in mine
+        ),
+    )
+
+
+def observe(candidate: NetworkCandidate, candidate_loss: LossCandidate, x: Array, target: Array) -> dict[str, Any]:
+    """What a candidate computes in one free run, under the names of `Pass`."""
+    output, cache = candidate.forward(x)
+    value, loss_cache = candidate_loss.forward(output, target)
+    doutput = candidate_loss.backward(loss_cache)
+    dx, grads = candidate.backward(doutput, cache)
+    traced = candidate.trace(x)
+    first, last = next(iter(traced)), next(reversed(traced))
+    return {
+        **{f"output/{name}": y for name, y in traced.items()},
+        f"output/{last}": output,
+        "loss": value,
+        "doutput": doutput,
+        f"dx/{first}": dx,
+        **{f"grad/{name}": grad for name, grad in grads.items()},
+    }
+
+
+def check_network(
+    case: str,
+    candidate: NetworkCandidate,
+    candidate_loss: LossCandidate,
+    reference: nn.Sequential,
+    reference_loss: nn.Module,
+    x: Array,
+    target: Array,
+) -> Report:
+    """Hold a network with its loss against torch: criterion 4 in a free run; if that fails, where it began.
+
+    After a failure each layer is given the oracle's exact input and upstream gradient (teacher forcing). A layer that
+    fails then is guilty, and its comparisons follow with "forced" in their names; a layer that passes merely inherited
+    its error.
+    """
+    oracle = run(reference, reference_loss, x, target)
+    mine = observe(candidate, candidate_loss, x, target)
+    wanted = {name for name in oracle.tensors if name.startswith("grad/")}
+    names = tuple(
+        Comparison(name, "5 form", np.inf, fault)
+        for faulty, fault in (
+            (wanted - mine.keys(), "is missing"),
+            (mine.keys() - oracle.tensors.keys(), "is unexpected"),
+        )
+        for name in sorted(faulty)
+    )
+    free = judge_pass(oracle, {name: mine[name] for name in mine.keys() & oracle.tensors.keys()}, case)
+    comparisons = (*free.comparisons, *names)
+    if all(c.passed for c in comparisons):
+        return free
+    return Report(case, (*comparisons, *locate(candidate, candidate_loss, reference, reference_loss, oracle, target)))
+
+
+def locate(
+    candidate: NetworkCandidate,
+    candidate_loss: LossCandidate,
+    reference: nn.Sequential,
+    reference_loss: nn.Module,
+    oracle: Pass,
+    target: Array,
+) -> list[Comparison]:
+    """The comparisons that fail under teacher forcing, in the order of computation: forward, loss, backward."""
+    forced = {
+        name: force(candidate.layers[name], layer, oracle.seen[name])
+        for name, layer in zip(reference._modules, reference, strict=True)
+    }
+    output = oracle.tensors[f"output/{next(reversed(forced))}"].cpu().numpy()
+    ordered = [
+        *((name, c) for name, comparisons in forced.items() for c in comparisons if c.tensor == "y"),
+        *(("loss", c) for c in compare_loss(candidate_loss, reference_loss, output, target)),
+        *((name, c) for name, comparisons in reversed(forced.items()) for c in comparisons if c.tensor != "y"),
+    ]
+    return [replace(c, tensor=f"{name} forced, {c.tensor}") for name, c in ordered if not c.passed]
+
+
+def force(layer: LayerCandidate, reference: nn.Module, values: magnitude.Values) -> list[Comparison]:
+    """One layer on the oracle's exact input and upstream gradient."""
+    x, dy = (np.array(t.cpu().numpy()) for t in (values.x, values.dy))
+    return judge(reference, x, dy, observe_layer(layer, x, dy), gradients(reference, values.x, values.dy))

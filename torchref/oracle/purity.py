@@ -1,0 +1,108 @@
+"""Criterion 5: a layer computes from what it is given, changes none of it, and remembers nothing.
+
+Bitwise: inputs and parameters not mutated, results not aliased, a rerun equal, two passes in flight at once kept apart,
+one cache used twice.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from torchref.oracle.candidate import LayerCandidate, LossCandidate
+from torchref.oracle.comparison import Array, Comparison
+
+CRITERION = "5 purity"
+
+
+def _verdict(what: str, fault: str) -> Comparison:
+    return Comparison(what, CRITERION, np.inf if fault else 0.0, fault)
+
+
+def same_bits(a: Array, b: Array) -> bool:
+    """Whether two arrays have the same shape, dtype and bytes (so NaN equals NaN, and 0.0 is not −0.0)."""
+    return a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes()
+
+
+def _snapshot(arrays: Mapping[str, Array]) -> dict[str, Array]:
+    return {name: np.array(array) for name, array in arrays.items()}
+
+
+def _changed(before: Mapping[str, Array], now: Mapping[str, Array]) -> str:
+    changed = [name for name, array in before.items() if not same_bits(array, np.asarray(now[name]))]
+    return f"mutates {', '.join(changed)}" if changed else ""
+
+
+def _aliases(results: Mapping[str, Array], sources: Mapping[str, Array]) -> str:
+    shared = [
+        f"{result} is a view of {source}"
+        for result, a in results.items()
+        for source, b in sources.items()
+        if np.shares_memory(a, b)
+    ]
+    return "; ".join(shared)
+
+
+def _differences(first: Mapping[str, Array], second: Mapping[str, Array], why: str) -> str:
+    differ = [name for name, array in first.items() if not same_bits(array, np.asarray(second[name]))]
+    return f"{', '.join(differ)} differ {why}" if differ else ""
+
+
+def check_purity(layer: LayerCandidate, x: Array, dy: Array) -> list[Comparison]:
+    """Criterion 5 for a layer or network, on an input and an upstream gradient of its output's shape."""
+    given = {"x": x, "dy": dy, **layer.parameters()}
+    before = _snapshot(given)
+
+    def results(upstream: Array, cache: object) -> dict[str, Array]:
+        dx, grads = layer.backward(upstream, cache)
+        return {"dx": np.asarray(dx), **{f"grad {name}": np.asarray(grad) for name, grad in grads.items()}}
+
+    y, cache = layer.forward(x)
+    y = np.asarray(y)
+    first_y = np.array(y)
+    mutation = _changed(before, {"x": x, "dy": dy, **layer.parameters()})
+    alias = _aliases({"y": y}, given)
+    # A second pass, on another input, is begun before the first is finished: a layer that keeps its input, or anything
+    # else, on itself mixes the two up.
+    other_y, _ = layer.forward(np.ascontiguousarray(x[::-1]) + x.dtype.type(0.5))
+    del other_y
+    first = results(dy, cache)
+    kept = _snapshot(first)
+    second = results(dy, cache)
+    again_y, again_cache = layer.forward(x)
+    again = results(dy, again_cache)
+    return [
+        _verdict("forward leaves its arguments alone", mutation),
+        _verdict("y is not aliased", alias),
+        _verdict("backward leaves its arguments alone", _changed(before, {"x": x, "dy": dy, **layer.parameters()})),
+        _verdict("y survives backward", _differences({"y": first_y}, {"y": y}, "after backward")),
+        _verdict("gradients are not aliased", _aliases(first, given)),
+        _verdict("backward twice from one cache", _differences(kept, second, "the second time")),
+        _verdict("gradients are returned anew", _differences(kept, first, "after a second backward")),
+        _verdict(
+            "rerun",
+            _differences(
+                {"y": first_y, **kept}, {"y": np.asarray(again_y), **again}, "in a rerun, or by another pass between"
+            ),
+        ),
+    ]
+
+
+def check_loss_purity(loss: LossCandidate, output: Array, target: Array) -> list[Comparison]:
+    """Criterion 5 for a loss."""
+    given = {"output": output, "target": target}
+    before = _snapshot(given)
+    value, cache = loss.forward(output, target)
+    loss.forward(output + output.dtype.type(0.5), target)
+    doutput = np.asarray(loss.backward(cache))
+    kept = np.array(doutput)
+    second = np.asarray(loss.backward(cache))
+    again, again_cache = loss.forward(output, target)
+    rerun = {"value": np.asarray(again), "doutput": np.asarray(loss.backward(again_cache))}
+    return [
+        _verdict("loss leaves its arguments alone", _changed(before, given)),
+        _verdict("doutput is not aliased", _aliases({"doutput": doutput}, given)),
+        _verdict(
+            "backward twice from one cache", _differences({"doutput": kept}, {"doutput": second}, "the second time")
+        ),
+        _verdict("rerun", _differences({"value": np.asarray(value), "doutput": kept}, rerun, "in a rerun")),
+    ]
