@@ -157,7 +157,7 @@ def load_source(source: Source, data_dir: Path | None = None, *, download: bool 
 def inputs(images: NDArray[np.uint8], dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
     """Scale images to what the networks take: background -0.1, full ink 1.175.
 
-    x = 1.275 p / 255 - 0.1
+    x = 1.275 p / 255 - 0.1 = (p - 20) / 200
 
     Parameters
     ----------
@@ -187,7 +187,8 @@ def inputs(images: NDArray[np.uint8], dtype: DTypeLike = np.float32) -> NDArray[
     wanted = np.dtype(dtype)
     if wanted not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise TypeError(f"dtype: got {wanted}, expected float32 or float64")
-    levels = (np.arange(256, dtype=np.float64) / 255 * 1.275 - 0.1).astype(wanted)
+    # The second form has one rounding, so that both ends come out as -0.1 and 1.175 themselves.
+    levels = ((np.arange(256) - 20) / np.float64(200)).astype(wanted)
     scaled: NDArray[np.floating] = levels[np.ascontiguousarray(images)]
     return scaled
 
