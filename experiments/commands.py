@@ -93,7 +93,11 @@ class Eval:
 
     def run(self) -> int:
         """Evaluate."""
-        raise NotImplementedError
+        run = find_run(self.run_name, self.runs_dir)
+
+        from experiments.evaluation import evaluate_run
+
+        return evaluate_run(run, self.data_dir, as_json=self.json)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -113,7 +117,11 @@ class Show:
 
     def run(self) -> int:
         """Show."""
-        raise NotImplementedError
+        run = find_run(self.run_name, self.runs_dir)
+
+        from experiments.evaluation import describe_run
+
+        return describe_run(run, as_json=self.json)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

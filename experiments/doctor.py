@@ -244,7 +244,7 @@ def _print_table(findings: list[Finding]) -> None:
         if previous and finding.group != previous:
             table.add_row()
         group = finding.group if finding.group != previous else ""
-        table.add_row(group, finding.name, marks[finding.status], Text(finding.value))
+        table.add_row(group, Text(finding.name), marks[finding.status], Text(finding.value))
         previous = finding.group
     print_table(console, table)
     console.print()
