@@ -8,9 +8,10 @@ worst element and the error in units of what is allowed there.
 from torchref.oracle.comparison import Comparison, EquivalenceError, Report, compare, merge
 from torchref.oracle.finite_difference import check_gradients
 from torchref.oracle.layer import check_layer
-from torchref.oracle.loss import check_loss
+from torchref.oracle.loss import check_loss, check_penalty
 from torchref.oracle.network import Pass, check_network, judge_pass, run
 from torchref.oracle.optimizer import check_sgd
+from torchref.oracle.state import check_state
 
 __all__ = [
     "Comparison",
@@ -21,7 +22,9 @@ __all__ = [
     "check_layer",
     "check_loss",
     "check_network",
+    "check_penalty",
     "check_sgd",
+    "check_state",
     "compare",
     "judge_pass",
     "merge",

@@ -44,6 +44,26 @@ class LossCandidate(Protocol):
         """The gradient with respect to the output."""
 
 
+class PenaltyCandidate(Protocol):
+    """A penalty on named parameters: value, cache = forward(params); grads = backward(cache)."""
+
+    def forward(self, params: Any, /) -> tuple[Any, Any]:
+        """The penalty and a cache."""
+
+    def backward(self, cache: Any, /) -> dict[str, Any]:
+        """The gradients by parameter name."""
+
+
+class StatefulCandidate(LayerCandidate, Protocol):
+    """A layer or network whose parameters can be taken out and put back by name."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Copies of the parameters by name."""
+
+    def load_state_dict(self, state: Any, /) -> Any:
+        """Copy all of a state in, or refuse it whole with a ValueError."""
+
+
 class OptimizerCandidate(Protocol):
     """An optimiser that updates named arrays in place and shows its state by the same names."""
 

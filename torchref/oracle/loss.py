@@ -1,12 +1,14 @@
-"""One loss held against its torch twin: the value and the gradient with respect to the output."""
+"""One loss or penalty held against its torch twin: the value and its gradients."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from torchref.oracle import criteria, magnitude
-from torchref.oracle.candidate import LossCandidate, to_tensor
+from torchref.oracle.candidate import LossCandidate, PenaltyCandidate, to_tensor
 from torchref.oracle.comparison import Array, Comparison, Report
 from torchref.oracle.purity import check_loss_purity
 
@@ -45,3 +47,27 @@ def check_loss(case: str, candidate: LossCandidate, reference: nn.Module, output
     """Hold a loss against its twin on one output and target: value, gradient, then criterion 5."""
     pair = compare_loss(candidate, reference, output, target)
     return Report(case, (*pair, *check_loss_purity(candidate, output, target)))
+
+
+def check_penalty(case: str, candidate: PenaltyCandidate, reference: nn.Module, params: Mapping[str, Array]) -> Report:
+    """Hold a penalty on named parameters against its twin: value, and gradients for exactly the names it depends on.
+
+    All its terms are positive, so the value is its own S.
+    """
+    value, cache = candidate.forward(params)
+    grads = candidate.backward(cache)
+    leaves = {name: to_tensor(array).requires_grad_() for name, array in params.items()}
+    oracle = reference(leaves)
+    flat = torch.autograd.grad(oracle, list(leaves.values()), allow_unused=True)
+    theirs = {name: grad for name, grad in zip(leaves, flat, strict=True) if grad is not None}
+    terms = torch.tensor(sum(array.size for array in params.values()))
+    comparisons = [criteria.linear_operation("penalty", value, oracle, oracle.detach().abs(), terms)]
+    if grads.keys() != theirs.keys():
+        fault = f"are given for {sorted(grads)}, by the oracle for {sorted(theirs)}"
+        comparisons.append(Comparison("gradients", "5 form", np.inf, fault))
+    else:
+        one = torch.tensor(1)
+        comparisons += [
+            criteria.linear_operation(f"grad {name}", grads[name], t, t.abs(), one) for name, t in theirs.items()
+        ]
+    return Report(case, tuple(comparisons))
