@@ -11,30 +11,22 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.backends import Array, Labels, Step, TorchBackend
+from experiments.backends import Array, Backend, Labels, Step, TorchBackend
 from experiments.config import TrainConfig
 from experiments.metrics import MetricsFile, Row
 from experiments.runs import RunFolder
 from experiments.summary import Parity, ParityCheck
 from experiments.tensorboard import Board, table
+from torchref.oracle import criteria
+from torchref.oracle.criteria import relative_distance
+from torchref.oracle.network import judge_pass, run
 
-FORCED_BOUND: Final = 32.0  # criterion 4, in units of eps · max S
-DRIFT_BOUND: Final = 1e-9  # criterion 8, relative, float64
-DRIFT_UPDATES: Final = 1000  # criterion 8: beyond them the curves may drift apart chaotically
 ERROR_BOUND: Final = 0.001  # criterion 8, test error: 0.1 point
 
 
-def relative(ours: Any, twin: Any) -> float:
-    """Return max|a − t| / max|t|: 0 if the two are equal, infinite if only t is all zeros, NaN if either has a NaN."""
-    difference, size = np.max(np.abs(np.subtract(ours, twin))), np.max(np.abs(twin))
-    if size == 0:
-        return 0.0 if difference == 0 else float("inf")
-    return float(difference / size)
-
-
 def relatives(ours: Mapping[str, Array], twin: Mapping[str, Array]) -> dict[str, float]:
-    """Return `relative` of each tensor by name."""
-    return {name: relative(value, twin[name]) for name, value in ours.items()}
+    """Return max|a − t| / max|t| of each tensor by name."""
+    return {name: relative_distance(value, twin[name]) for name, value in ours.items()}
 
 
 class Lockstep:
@@ -61,31 +53,42 @@ class Lockstep:
         self.metrics = MetricsFile(folder.metrics)
         self.board = Board(folder.path, after_update)
 
-    def forced(self, params: Mapping[str, Array], images: Array, labels: Labels, ours: Step) -> dict[str, float]:
-        """Compare the hand-made step with the twin's on the same weights and batch.
+    def forced(self, backend: Backend, images: Array, labels: Labels, step: Step, trace: Mapping[str, Array]) -> Row:
+        """Compare the hand-made step with the oracle's on the same weights and batch: criterion 4.
+
+        Parameters
+        ----------
+        backend:
+            The hand-made network, before the update.
+        images, labels:
+            The batch.
+        step, trace:
+            What it computed for them.
 
         Returns
         -------
         dict
-            max|a − t| in units of eps · max S for "loss", "output" and "grad/<name>"; criterion 4 allows 32.
+            "forced": max|a − t| in units of eps · max S, for "loss", "output/<layer>" and "grad/<name>"; 32 are
+            allowed. "images": how many images were compared: in a batch with a unit so near to a ReLU's kink that
+            two correct programs may take different sides, half, or half of that, are compared instead. 0 if a single
+            image is still too near: then nothing is judged. "faults": what is wrong where no distance can be measured.
         """
-        self.twin.load_parameters(params)
-        twin = self.twin.gradients(images, labels)
-        scale = self._magnitudes(images, labels, twin)
-        eps = float(np.finfo(self.config.dtype).eps)
-        pairs: dict[str, tuple[Any, Any]] = {"loss": (ours.loss, twin.loss), "output": (ours.outputs, twin.outputs)}
-        pairs |= {f"grad/{name}": (grad, twin.grads[name]) for name, grad in ours.grads.items()}
+        self.twin.load_parameters(backend.parameters())
+        oracle = run(self.twin.net, self.twin.criterion, images, labels)
+        while oracle.kinked and len(labels) > 1:
+            images, labels = images[: len(labels) // 2], labels[: len(labels) // 2]
+            step, trace = backend.gradients(images, labels), backend.trace(images)
+            oracle = run(self.twin.net, self.twin.criterion, images, labels)
+        if oracle.kinked:
+            return {"forced": {}, "images": 0, "faults": {}}
+        mine: dict[str, Any] = {f"output/{layer}": y for layer, y in trace.items()}
+        mine["loss"] = np.dtype(self.config.dtype).type(step.loss)
+        mine |= {f"grad/{name}": grad for name, grad in step.grads.items()}
+        comparisons = judge_pass(oracle, mine, "lockstep").comparisons
         return {
-            name: float(np.max(np.abs(np.subtract(a, t)))) / (eps * scale[name]) if np.any(np.not_equal(a, t)) else 0.0
-            for name, (a, t) in pairs.items()
-        }
-
-    def _magnitudes(self, images: Array, labels: Labels, twin: Step) -> dict[str, float]:
-        """SEAM until the engine lands: max|t|, to be replaced by max S."""
-        return {
-            "loss": abs(twin.loss),
-            "output": float(np.abs(twin.outputs).max()),
-            **{f"grad/{name}": float(np.abs(grad).max()) for name, grad in twin.grads.items()},
+            "forced": {c.tensor: criteria.NETWORK * c.ratio for c in comparisons},
+            "images": len(labels),
+            "faults": {c.tensor: c.fault for c in comparisons if c.fault},
         }
 
     def log(
@@ -95,7 +98,7 @@ class Lockstep:
         steps: tuple[Step, Step],
         traces: tuple[Mapping[str, Array], Mapping[str, Array]],
         params: tuple[Mapping[str, Array], Mapping[str, Array]],
-        forced: Mapping[str, float],
+        forced: Row,
     ) -> None:
         """Write how far the two are apart.
 
@@ -112,15 +115,15 @@ class Lockstep:
         """
         ours, twin = steps
         row: Row = {
-            "loss": relative(ours.loss, twin.loss),
+            "loss": relative_distance(ours.loss, twin.loss),
             "output": relatives(*traces),
             "grad": relatives(ours.grads, twin.grads),
             "param": relatives(*params),
-            "forced": dict(forced),
+            **forced,
         }
         self.metrics.write({"kind": "parity", "epoch": epoch, "update": update, **row})
         groups = {f"parity/{kind}/{name}": v for kind in ("output", "grad", "param") for name, v in row[kind].items()}
-        forced_tags = {f"forced/{name}": value for name, value in forced.items()}
+        forced_tags = {f"forced/{name}": value for name, value in forced["forced"].items()}
         self.board.scalars({"parity/loss": row["loss"], **groups, **forced_tags}, update)
 
     def log_params(self, update: int, epoch: int, params: tuple[Mapping[str, Array], Mapping[str, Array]]) -> None:
@@ -176,22 +179,24 @@ def verdict(
     """
     checks = [_forced_check(name, rows) for name in _forced_names(rows)]
     if not checks:
-        checks.append(_check("forced", float("nan"), FORCED_BOUND, "nothing was compared"))
+        checks.append(_check("forced", float("nan"), criteria.NETWORK, "nothing was compared"))
     if dtype == "float64":
         for name in _param_names(rows):
             drifts = [
-                (_number(row["param"].get(name)), row["update"]) for row in rows if row["update"] <= DRIFT_UPDATES
+                (_number(row["param"].get(name)), row["update"])
+                for row in rows
+                if row["update"] <= criteria.DRIFT_STEPS
             ]
             value, update = _worst(drifts)
-            detail = f"free-running, relative; worst at update {update:,} of the first {DRIFT_UPDATES:,}"
-            checks.append(_check(f"drift {name}", value, DRIFT_BOUND, detail))
+            detail = f"free-running, relative; worst at update {update:,} of the first {criteria.DRIFT_STEPS:,}"
+            checks.append(_check(f"drift {name}", value, criteria.DRIFT, detail))
     else:
         drifts = [(_number(value), row["update"]) for row in rows for value in row["param"].values()]
         value, update = _worst(drifts)
         detail = f"free-running, relative; worst at update {update:,}; in float32 reported, not judged"
         checks.append(_check("drift of parameters", value, float("inf"), detail))
     ours, twin = predicted
-    # Half an image of slack for the rounding of the two fractions, which are counts of images divided by n.
+    # The two fractions are counts divided by n; counted back, their difference has no rounding error beside the bound.
     bound = max(ERROR_BOUND, 1 / len(ours))
     gap = round(abs(errors[0] - errors[1]) * len(ours)) / len(ours)
     differing = int(np.count_nonzero(ours != twin))
@@ -201,10 +206,11 @@ def verdict(
 
 
 def _forced_check(name: str, rows: list[Row]) -> ParityCheck:
-    forced = [row for row in rows if "forced" in row]
-    value, update = _worst([(_number(row["forced"].get(name)), row["update"]) for row in forced])
-    detail = f"same weights; eps·max S, worst at update {update:,}; {len(forced):,} compared"
-    return _check(f"forced {name}", value, FORCED_BOUND, detail)
+    judged = [row for row in rows if row.get("images")]
+    value, update = _worst([(_number(row["forced"].get(name)), row["update"]) for row in judged])
+    faults = [f"{row['faults'][name]} at update {row['update']:,}" for row in judged if name in row["faults"]]
+    detail = f"same weights; eps·max S, worst at update {update:,}; {len(judged):,} compared"
+    return _check(f"forced {name}", value, criteria.NETWORK, faults[0] if faults else detail)
 
 
 def _forced_names(rows: list[Row]) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
@@ -48,9 +49,11 @@ class Board:
             if finite.size:  # an empty or all-NaN histogram raises in the writer
                 self._writer.add_histogram(f"{group}/{name}", finite, update)
 
-    def image(self, tag: str, picture: NDArray[np.uint8], update: int) -> None:
-        """Write an RGB picture (H, W, 3)."""
-        self._writer.add_image(tag, picture, update, dataformats="HWC")
+    def image(self, tag: str, png: bytes, shape: tuple[int, ...], update: int) -> None:
+        """Write an RGB picture of this shape (H, W, 3), already encoded as PNG."""
+        height, width, channels = shape
+        image = Summary.Image(height=height, width=width, colorspace=channels, encoded_image_string=png)
+        self._summary(Summary(value=[Summary.Value(tag=tag, image=image)]), update)
 
     def text(self, tag: str, markdown: str, update: int) -> None:
         """Write a text; TensorBoard renders Markdown."""
@@ -117,8 +120,8 @@ class Board:
         """Write the rest and close the file."""
         self._writer.close()
 
-    def _summary(self, summary: Any) -> None:
-        self._writer._get_file_writer().add_summary(summary)
+    def _summary(self, summary: Any, update: int | None = None) -> None:
+        self._writer._get_file_writer().add_summary(summary, update)
 
 
 def table(settings: Mapping[str, Any]) -> str:

@@ -23,6 +23,7 @@ from experiments.metrics import cut_after, read_rows
 from experiments.nonfinite import find_nonfinite
 from experiments.summary import BackendResult, Parity, Summary
 from experiments.wing import Wing
+from torchref.oracle.criteria import DRIFT_STEPS
 
 
 def train(config: TrainConfig, *, runs_dir: Path, resume: bool, overwrite: bool, report: Reporter) -> Summary:
@@ -180,12 +181,13 @@ class Training:
         if update % self.config.log_every and update != 1:
             for wing, step in zip(self.wings, steps, strict=True):
                 wing.update(step)
-            if self.lockstep and update == parity.DRIFT_UPDATES:
+            if self.lockstep and update == DRIFT_STEPS:
                 self.lockstep.log_params(update, epoch, self._both_parameters())
             return steps
         traces = [wing.backend.trace(images) for wing in self.wings]
         before = [{name: p.copy() for name, p in wing.backend.parameters().items()} for wing in self.wings]
-        forced = self.lockstep.forced(before[0], images, labels, steps[0]) if self.lockstep else {}
+        first = self.wings[0].backend
+        forced = self.lockstep.forced(first, images, labels, steps[0], traces[0]) if self.lockstep else {}
         for wing, step, old, trace in zip(self.wings, steps, before, traces, strict=True):
             wing.update(step)
             wing.log(update, epoch, step, labels, old, trace)

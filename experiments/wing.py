@@ -18,6 +18,8 @@ from experiments.runs import RunFolder
 from experiments.summary import BackendResult
 from experiments.tensorboard import Board, table
 
+#: Settings that decide no result: columns that would only widen TensorBoard's table.
+NO_HPARAMS = frozenset({"data_dir", "log_every", "checkpoint_every", "threads"})
 HPARAM_METRICS = ("error/test", "loss/test", "error/validation", "loss/validation")
 
 
@@ -78,7 +80,8 @@ class Wing:
         self.board = Board(folder.path, after_update)
         if after_update is None:
             self.board.text("text/config", table(config.to_dict()), 0)
-            self.board.begin_hparams({**config.to_dict(), "backend": backend.name}, HPARAM_METRICS)
+            settings = {name: value for name, value in config.to_dict().items() if name not in NO_HPARAMS}
+            self.board.begin_hparams({**settings, "backend": backend.name}, HPARAM_METRICS)
 
     def compute(self, images: Array, labels: Labels) -> Step:
         """Run the gradients of a batch, on the clock."""
@@ -185,7 +188,7 @@ class Wing:
         board.histograms("params", params, update)
         board.histograms("grads", step.grads, update)
         board.histograms("activations", self.backend.trace(inputs[:256]), update)
-        board.image("filters/fc1", self._figure("filters", figures.filters(params["fc1.weight"])), update)
+        self._draw("filters", "filters/fc1", figures.filters(params["fc1.weight"]), update)
         self._draw_errors(f"{self.backend.name}, validation, epoch {epoch}", "", outputs, images, labels, update)
         best = validation["error"] < progress.best_error
         self.progress = dataclasses.replace(
@@ -302,10 +305,11 @@ class Wing:
             "misclassified": figures.misclassified(images, labels, scores, title),
         }
         for name, picture in pictures.items():
-            self._figure(name + suffix, picture)
-            if update is not None:
-                self.board.image(f"errors/{name}", picture, update)
+            self._draw(name + suffix, f"errors/{name}", picture, update)
 
-    def _figure(self, name: str, picture: figures.Picture) -> figures.Picture:
-        figures.save_png(self.folder.figures / f"{name}.png", picture)
-        return picture
+    def _draw(self, name: str, tag: str, picture: figures.Picture, update: int | None) -> None:
+        """Write a picture as PNG, and for TensorBoard too unless `update` is None."""
+        png = figures.encode_png(picture)
+        (self.folder.figures / f"{name}.png").write_bytes(png)
+        if update is not None:
+            self.board.image(tag, png, picture.shape, update)
