@@ -11,6 +11,7 @@ from torchref.oracle.layer import check_layer
 from torchref.oracle.loss import check_loss, check_penalty
 from torchref.oracle.network import Pass, check_network, judge_pass, run
 from torchref.oracle.optimizer import check_sgd
+from torchref.oracle.purity import check_purity
 from torchref.oracle.state import check_state
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "check_loss",
     "check_network",
     "check_penalty",
+    "check_purity",
     "check_sgd",
     "check_state",
     "compare",

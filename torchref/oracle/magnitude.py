@@ -152,7 +152,7 @@ def loss(criterion: nn.Module, output: Tensor, target: Tensor, s_output: Tensor)
 def _(criterion: SquaredError, output: Tensor, target: Tensor, s_output: Tensor) -> LossMagnitude:
     dense = target if target.is_floating_point() else nn.functional.one_hot(target.long(), output.shape[1])
     residual = (output - dense).abs()
-    s_residual = s_output + dense.abs()
+    s_residual = s_output + residual
     divisor = len(output) if criterion.reduction == "mean" else 1
     value = (residual * s_residual + 0.5 * residual.square()).sum() / divisor
     return LossMagnitude(value, s_residual / divisor)

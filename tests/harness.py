@@ -1,0 +1,240 @@
+"""The shared harness: every row of the table through the oracle, for one wing and one seed.
+
+`reports` is a function of the wing it judges, so that the same code holds `scratch` itself, a mutated copy of it
+(test_mutants.py) and 200 random seeds (test_false_alarms.py) to the same criteria.
+"""
+
+import zlib
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+
+import torchref
+from tests import cases
+from torchref import oracle
+from torchref.oracle.comparison import Comparison, Report, pattern_fault
+
+DTYPES = ("float32", "float64")
+TORCH_DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "Fortran order": np.asfortranarray,
+    "negative strides": lambda x: np.ascontiguousarray(x[::-1])[::-1],
+    "every second row": lambda x: np.repeat(x, 2, axis=0)[::2],
+    "read-only": lambda x: _read_only(x.copy()),
+    "broadcast": lambda x: np.broadcast_to(x[:1], x.shape),
+}
+"""Odd memory, same values (but for the broadcast view, whose rows are all the first)."""
+
+SPECIAL = (0.0, -0.0, 1e-3, -1e-3, 20.0, -20.0, 1e4, -1e4, 1e-40, -1e-40, 1e-310)
+NON_FINITE = (np.nan, np.inf, -np.inf, 1.0, -1.0)
+
+
+def _read_only(x: np.ndarray) -> np.ndarray:
+    x.flags.writeable = False
+    return x
+
+
+def generator(seed: int, *words: str) -> np.random.Generator:
+    """A generator of its own for each seed and case, so that adding a case leaves the others' numbers alone."""
+    return np.random.default_rng([seed, *(zlib.crc32(word.encode()) for word in words)])
+
+
+def normal(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, scale: float = 1.0) -> np.ndarray:
+    """Random normal numbers; never all ones, which hide errors."""
+    return (scale * rng.normal(size=shape)).astype(dtype)
+
+
+def integers(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    """Small whole numbers, whose sums and products no rounding touches."""
+    return rng.integers(-4, 5, shape).astype(dtype)
+
+
+def pair(make: cases.Make, wing: ModuleType, dtype: str, fill: Callable[[tuple[int, ...]], np.ndarray]) -> tuple[Any, Any]:
+    """The candidate and its twin with the same parameters, each entry (biases too) set by `fill`."""
+    candidate, twin = make(wing, np.dtype(dtype)), make(torchref, TORCH_DTYPES[dtype])
+    state = {name: fill(tuple(tensor.shape)) for name, tensor in twin.state_dict().items()}
+    twin.load_state_dict({name: torch.from_numpy(array) for name, array in state.items()})
+    candidate.load_state_dict(state)
+    return candidate, twin
+
+
+def layer_reports(case: cases.LayerCase, wing: ModuleType, dtype: str, seed: int) -> Iterator[Report]:
+    """A layer: criteria 1 to 3 and 5 on every shape, in odd layouts, on special values and on NaN and infinity."""
+    title = f"{case.name} {case.label} {dtype}".replace("  ", " ")
+    rng = generator(seed, case.name, case.label, dtype)
+    candidate, twin = pair(case.make, wing, dtype, lambda shape: normal(rng, shape, dtype))
+    yield oracle.check_state(f"{title}, state", candidate, twin)
+
+    def output_shape(x: np.ndarray) -> tuple[int, ...]:
+        with torch.no_grad():
+            return tuple(twin(torch.from_numpy(np.array(x))).shape)
+
+    for shape in case.shapes:
+        x = normal(rng, shape, dtype)
+        yield oracle.check_layer(f"{title}, x {shape}", candidate, twin, x, normal(rng, output_shape(x), dtype))
+    first = case.shapes[0]
+    for name, layout in LAYOUTS.items():
+        x = layout(normal(rng, first, dtype))
+        dy = layout(normal(rng, output_shape(x), dtype))
+        yield oracle.check_layer(f"{title}, {name}", candidate, twin, x, dy)
+
+    def row(values: tuple[float, ...]) -> np.ndarray:
+        filled = normal(rng, first, dtype)
+        filled.ravel()[: len(values)] = np.array(values)[: filled.size]
+        return filled
+
+    x = row(SPECIAL)
+    yield oracle.check_layer(f"{title}, special values", candidate, twin, x, normal(rng, output_shape(x), dtype))
+    with np.errstate(all="ignore"):
+        x = row(NON_FINITE)
+        yield check_pattern(f"{title}, NaN and infinity", candidate, twin, x, normal(rng, output_shape(x), dtype))
+    whole_candidate, whole_twin = pair(case.make, wing, dtype, lambda shape: integers(rng, shape, dtype))
+    if list(twin.parameters()):
+        x = integers(rng, first, dtype)
+        dy = integers(rng, output_shape(x), dtype)
+        yield oracle.check_layer(f"{title}, integers", whole_candidate, whole_twin, x, dy, integers=True)
+
+
+def check_pattern(title: str, candidate: Any, twin: Any, x: np.ndarray, dy: np.ndarray) -> Report:
+    """NaN and ±∞ come out at the same places as in torch, forward and backward."""
+    from torchref.oracle.layer import gradients, observe
+
+    mine = observe(candidate, x, dy)
+    theirs = gradients(twin, torch.from_numpy(x.copy()), torch.from_numpy(dy.copy()))
+    faults = {name: pattern_fault(np.asarray(mine[name]), tensor.numpy()) for name, tensor in theirs.items()}
+    return Report(title, tuple(Comparison(n, "5 form", np.inf if f else 0.0, f) for n, f in faults.items()))
+
+
+def network_reports(case: cases.NetworkCase, wing: ModuleType, dtype: str, seed: int) -> Iterator[Report]:
+    """A network with its loss: criteria 4, 5 and 7, and three steps of training."""
+    title = f"{case.name} {case.label} {dtype}"
+    rng = generator(seed, case.name, case.label, dtype)
+    loss, twin_loss = case.loss(wing), case.loss(torchref)
+    for redrawn in range(100):
+        candidate, twin = pair(case.make, wing, dtype, lambda shape: normal(rng, shape, dtype))
+        x = normal(rng, (case.samples, case.inputs), dtype)
+        target = draw_target(rng, (case.samples, case.outputs), dtype, dense=case.dense_target)
+        if not oracle.run(twin, twin_loss, x, target).kinked:
+            break
+        print(f"{title}: draw {redrawn} has a pre-activation at a kink, drawn again")
+    yield oracle.check_state(f"{title}, state", candidate, twin)
+    yield oracle.check_network(title, candidate, loss, twin, twin_loss, x, target)
+    dy = normal(rng, (case.samples, case.outputs), dtype)
+    yield Report(f"{title}, purity", tuple(oracle.check_purity(candidate, x, dy)))
+    if dtype == "float64" and not has_threshold(twin):
+        yield oracle.check_gradients(f"{title}, finite differences", candidate, loss, x, target)
+    yield check_training(f"{title}, training", candidate, loss, twin, twin_loss, wing, x, target)
+
+
+def has_threshold(twin: torch.nn.Module) -> bool:
+    """Whether finite differences would see steps instead of slopes."""
+    return any(isinstance(layer, torchref.Threshold) for layer in twin.modules())
+
+
+def check_training(
+    title: str, candidate: Any, loss: Any, twin: Any, twin_loss: Any, wing: ModuleType, x: np.ndarray, target: np.ndarray
+) -> Report:
+    """Three steps, each side with its own SGD; before each the twin's gradients on the candidate's weights: criterion 4.
+
+    The free-running parameters are criterion 8's business (test_training_equivalence.py); here it is the loop itself:
+    a cache or a gradient kept over a step shows from the second step on.
+    """
+    optimizer = wing.SGD(0.01, 0.9, 1e-3)
+    twin_optimizer = torchref.SGD(0.01, 0.9, 1e-3)
+    reports = []
+    for step in range(1, 4):
+        twin.load_state_dict({k: torch.from_numpy(v.copy()) for k, v in candidate.state_dict().items()})
+        truth = oracle.run(twin, twin_loss, x, target)
+        if truth.kinked:
+            break
+        output, cache = candidate.forward(x)
+        _, loss_cache = loss.forward(output, target)
+        _, grads = candidate.backward(loss.backward(loss_cache), cache)
+        mine = {f"grad/{name}": grad for name, grad in grads.items()}
+        reports.append(oracle.judge_pass(truth, mine, f"step {step}"))
+        before = {k: v.copy() for k, v in candidate.parameters().items()}
+        optimizer.step(candidate.parameters(), grads)
+        twin_optimizer.step(
+            dict(twin.named_parameters()), {k: torch.from_numpy(np.array(grads[k])) for k in before}
+        )
+        comparisons = tuple(
+            oracle.compare(
+                f"step of {name}",
+                candidate.parameters()[name],
+                tensor,
+                4 * np.finfo(x.dtype).eps * (np.abs(before[name]) + np.abs(tensor.detach().numpy() - before[name])),
+                "2 linear operation",
+            )
+            for name, tensor in twin.named_parameters()
+        )
+        reports.append(Report(f"step {step}", comparisons))
+    return oracle.merge(title, reports) if reports else Report(title, (Comparison("every draw at a kink", "4", 0.0),))
+
+
+def draw_target(rng: np.random.Generator, shape: tuple[int, int], dtype: str, *, dense: bool) -> np.ndarray:
+    """Dense targets, or labels."""
+    return normal(rng, shape, dtype) if dense else rng.integers(0, shape[1], shape[0])
+
+
+def loss_reports(case: cases.LossCase, wing: ModuleType, dtype: str, seed: int) -> Iterator[Report]:
+    """A loss on every shape, and on labels of a narrow integer type."""
+    title = f"{case.name} {case.label} {dtype}"
+    rng = generator(seed, case.name, case.label, dtype)
+    loss, twin = case.make(wing), case.make(torchref)
+    for shape in case.shapes:
+        output = normal(rng, shape, dtype, case.scale)
+        target = draw_target(rng, shape, dtype, dense=case.dense_target)
+        yield oracle.check_loss(f"{title}, output {shape}", loss, twin, output, target)
+        if not case.dense_target:
+            yield oracle.check_loss(f"{title}, uint8 labels", loss, twin, output, target.astype(np.uint8))
+
+
+def penalty_reports(case: cases.LossCase, wing: ModuleType, dtype: str, seed: int) -> Iterator[Report]:
+    """A penalty on named parameters, of which it must pick the weights."""
+    rng = generator(seed, case.name, case.label, dtype)
+    shapes = {"fc1.weight": (5, 3), "fc1.bias": (5,), "weight": (2, 3, 4), "fc2.weight_like": (4,), "bias": (1,)}
+    params = {name: normal(rng, shape, dtype) for name, shape in shapes.items()}
+    yield oracle.check_penalty(f"{case.name} {case.label} {dtype}", case.make(wing), case.make(torchref), params)
+
+
+def optimizer_reports(case: cases.OptimizerCase, wing: ModuleType, dtype: str, seed: int) -> Iterator[Report]:
+    """An optimiser over six steps, and once more from a state handed over in the middle."""
+    rng = generator(seed, case.name, case.label, dtype)
+    shapes = {"fc1.weight": (5, 3), "fc1.bias": (5,), "fc2.weight": (2, 5), "fc2.bias": (2,)}
+    params = {name: normal(rng, shape, dtype) for name, shape in shapes.items()}
+    grads = [{name: normal(rng, shape, dtype) for name, shape in shapes.items()} for _ in range(6)]
+    title = f"{case.name} {case.label} {dtype}"
+    optimizer, twin = case.make(wing), case.make(torchref)
+    yield oracle.check_sgd(title, optimizer, twin, params, grads)
+    successor, twin_successor = case.make(wing), case.make(torchref)
+    state = twin.state_dict()
+    successor.load_state_dict({name: tensor.numpy() for name, tensor in state.items()})
+    twin_successor.load_state_dict(state)
+    yield oracle.check_sgd(f"{title}, from a state", successor, twin_successor, params, grads[:2])
+
+
+RUNNERS: tuple[tuple[tuple[Any, ...], Callable[..., Iterator[Report]]], ...] = (
+    (cases.LAYERS, layer_reports),
+    (cases.LOSSES, loss_reports),
+    (cases.PENALTIES, penalty_reports),
+    (cases.OPTIMIZERS, optimizer_reports),
+    (cases.NETWORKS, network_reports),
+)
+
+
+def rows() -> Iterator[tuple[Any, Callable[..., Iterator[Report]]]]:
+    """Every row of the table with what runs it."""
+    for table, runner in RUNNERS:
+        for case in table:
+            yield case, runner
+
+
+def reports(wing: ModuleType, seed: int, dtypes: tuple[str, ...] = DTYPES) -> Iterator[Report]:
+    """Every report on a wing for one seed, in both precisions."""
+    for case, runner in rows():
+        for dtype in dtypes:
+            yield from runner(case, wing, dtype, seed)
