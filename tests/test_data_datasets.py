@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from idx_files import TEST, TRAIN, VALIDATION, Member, idx_bytes, pack, tiny_images, tiny_labels
 
-from experiments.data import DATASETS, datasets, inputs, load, sources
+from experiments.data import DATASETS, NotFoundError, datasets, inputs, load, sources
 from experiments.data.datasets import load_source
 from experiments.errors import UserError
+from tests.idx_files import TEST, TRAIN, VALIDATION, Member, idx_bytes, pack, tiny_images, tiny_labels
 
 TRAIN_IMAGES, TRAIN_LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 TEST_IMAGES, TEST_LABELS = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
@@ -109,14 +109,18 @@ def test_not_found_names_places_files_and_ways_out(tmp_path: Path, monkeypatch: 
 def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
     member = Member()
     (member.write(tmp_path) / name).unlink()
-    text = refusal(member, tmp_path)
-    assert f"incomplete in {tmp_path}: missing {name} " in text
+    with pytest.raises(NotFoundError) as caught:
+        load_source(member.source, tmp_path)
+    assert f"incomplete in {tmp_path}: {name} was not found" in str(caught.value)
 
 
 def test_a_damaged_file_is_refused_and_left(tmp_path: Path) -> None:
     member = Member()
     path = member.write(tmp_path) / TEST_LABELS
     path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(UserError) as caught:
+        load_source(member.source, tmp_path, download=True)
+    assert not isinstance(caught.value, NotFoundError)
     before = {item: item.read_bytes() for item in tmp_path.iterdir()}
     text = refusal(member, tmp_path)
     assert f"{path}: truncated" in text

@@ -9,13 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from idx_files import Member, idx_bytes, tiny_labels
-from mirrors import Mirrors, serving
 
-from experiments.data import datasets, download, load, sources, transfer
+from experiments.data import NotFoundError, datasets, download, load, sources, transfer
 from experiments.data.datasets import load_source
 from experiments.data.download import fetch, fetch_from
 from experiments.errors import UserError
+from tests.idx_files import Member, idx_bytes, tiny_labels
+from tests.mirrors import Mirrors, serving
 
 TEST_LABELS = "t10k-labels-idx1-ubyte"
 
@@ -307,6 +307,16 @@ def test_a_member_published_as_an_archive(
     assert names(tmp_path / "three" / "Tiny" / "raw") == ALL
 
 
+def test_from_an_archive_with_something_wrong_nothing_is_copied(tmp_path: Path, member: Member) -> None:
+    member.packed[TEST_LABELS] = member.packed[TEST_LABELS][:-1]
+    path = tmp_path / "gzip.zip"
+    path.write_bytes(archive(member))
+    with pytest.raises(UserError) as caught:
+        fetch_from(member.source, path, tmp_path / "here")
+    assert str(caught.value).startswith(f"{path}: {TEST_LABELS}.gz: a truncated gzip file")
+    assert names(tmp_path / "here" / "Tiny" / "raw") == set()
+
+
 def test_load_downloads_only_when_asked_and_only_what_is_not_found(
     tmp_path: Path, member: Member, server: Mirrors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -314,13 +324,19 @@ def test_load_downloads_only_when_asked_and_only_what_is_not_found(
     monkeypatch.setattr(datasets, "cache_dir", lambda: tmp_path / "cache")
     monkeypatch.setattr(sources, "FAMILY", (replace(member.source, name="mnist"),))
     monkeypatch.setattr(sources, "mirrors", lambda _: [server.url("missing"), server.url("good")])
-    with pytest.raises(UserError, match="was not found"):
+    with pytest.raises(NotFoundError, match="was not found"):
         load("mnist")
     assert server.requests == []
     assert load("mnist", download=True).source == str(tmp_path / "cache" / "Tiny" / "raw")
     asked = len(server.requests)
     assert load("mnist", download=True).source == load("mnist").source
     assert len(server.requests) == asked
+    (tmp_path / "cache" / "Tiny" / "raw" / f"{TEST_LABELS}.gz").unlink()
+    assert load("mnist", download=True).unverified == ()
+    assert server.asked("good")[-1] == f"{TEST_LABELS}.gz"
+    flat = member.write(tmp_path / "flat", packed=True)
+    (flat / f"{TEST_LABELS}.gz").unlink()
+    assert load("mnist", flat, download=True).source == str(flat / "Tiny" / "raw")
     assert load("mnist", tmp_path / "named", download=True).source == str(tmp_path / "named" / "Tiny" / "raw")
 
 

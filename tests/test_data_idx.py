@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from idx_files import idx_bytes, pack, tiny_images, tiny_labels
 
 from experiments.data import idx
 from experiments.data.idx import DataFileError
+from tests.idx_files import idx_bytes, pack, tiny_images, tiny_labels
 
 
 def write(folder: Path, data: bytes, name: str = "file-idx") -> Path:

@@ -1,5 +1,5 @@
 """Data: the embedded digits and the MNIST family, found or downloaded, verified, and split."""
 
-from experiments.data.datasets import DATASETS, Dataset, Split, inputs, load
+from experiments.data.datasets import DATASETS, Dataset, NotFoundError, Split, inputs, load
 
-__all__ = ["DATASETS", "Dataset", "Split", "inputs", "load"]
+__all__ = ["DATASETS", "Dataset", "NotFoundError", "Split", "inputs", "load"]

@@ -87,6 +87,10 @@ class Dataset:
     unverified: tuple[str, ...] = ()
 
 
+class NotFoundError(UserError):
+    """A data set that is not there, or not all of it: downloading it helps, as it does not with a damaged file."""
+
+
 def load(name: str, data_dir: Path | None = None, *, download: bool = False) -> Dataset:
     """Load a data set.
 
@@ -98,7 +102,7 @@ def load(name: str, data_dir: Path | None = None, *, download: bool = False) -> 
         Folder with the files, flat or in torchvision's layout. When given, only this folder is looked at. When None,
         the folder that the environment variable ``MNIST_DIR`` names, then the user's cache. Ignored for ``digits``.
     download:
-        Whether to download the files, into `data_dir` or else the user's cache, if none are found.
+        Whether to download what is missing, into `data_dir` or else the user's cache.
 
     Returns
     -------
@@ -107,8 +111,10 @@ def load(name: str, data_dir: Path | None = None, *, download: bool = False) -> 
 
     Raises
     ------
+    NotFoundError
+        If the files are not found, or not all of them.
     UserError
-        If the name is unknown, the files are not found, some are missing, or one is not what its name says.
+        If the name is unknown, or a file is not what its name says.
     """
     if name == "digits":
         return _digits()
@@ -121,9 +127,21 @@ def load(name: str, data_dir: Path | None = None, *, download: bool = False) -> 
 
 def load_source(source: Source, data_dir: Path | None = None, *, download: bool = False) -> Dataset:
     """Load a member of the MNIST family: as `load`, with the member given as an object."""
-    roots = _roots(data_dir)
+    try:
+        return _find(source, data_dir)
+    except NotFoundError:
+        if not download:
+            raise
+    from experiments.data.download import fetch
+
+    destination = data_dir if data_dir is not None else cache_dir()
+    fetch(source, destination)
+    return _find(source, destination)
+
+
+def _find(source: Source, data_dir: Path | None) -> Dataset:
     looked: list[str] = []
-    for root in roots:
+    for root in _roots(data_dir):
         for folder in (root / source.folder / "raw", root):
             paths = {file: find_file(folder, file) for file in source.files}
             if not any(paths.values()):
@@ -131,9 +149,9 @@ def load_source(source: Source, data_dir: Path | None = None, *, download: bool 
                 continue
             missing = [file.name for file, path in paths.items() if path is None]
             if missing:
-                raise UserError(
-                    f"{source.title} is incomplete in {folder}: missing {', '.join(missing)} (raw, or with .gz behind "
-                    f"the name). Add the missing files, or fetch all four: {_command(source)}"
+                raise NotFoundError(
+                    f"{source.title} is incomplete in {folder}: {', '.join(missing)} was not found (raw, or with .gz "
+                    f"behind the name). Add what is missing there, or fetch it: {_command(source)}"
                 )
             try:
                 found = [verify(path, file, source) for file, path in paths.items() if path is not None]
@@ -145,13 +163,7 @@ def load_source(source: Source, data_dir: Path | None = None, *, download: bool 
                 looked.append(f"{folder} ({error.path.name}: {error.reason})")
                 continue
             return _assemble(source, folder, found)
-    if download:
-        from experiments.data.download import fetch
-
-        destination = data_dir if data_dir is not None else cache_dir()
-        fetch(source, destination)
-        return load_source(source, destination)
-    raise UserError(_not_found(source, looked, data_dir))
+    raise NotFoundError(_not_found(source, looked, data_dir))
 
 
 def inputs(images: NDArray[np.uint8], dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
@@ -188,7 +200,7 @@ def inputs(images: NDArray[np.uint8], dtype: DTypeLike = np.float32) -> NDArray[
     if wanted not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise TypeError(f"dtype: got {wanted}, expected float32 or float64")
     # The second form has one rounding, so that both ends come out as -0.1 and 1.175 themselves.
-    levels = ((np.arange(256) - 20) / np.float64(200)).astype(wanted)
+    levels = ((np.arange(256) - 20) / 200).astype(wanted)
     scaled: NDArray[np.floating] = levels[np.ascontiguousarray(images)]
     return scaled
 

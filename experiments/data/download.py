@@ -159,7 +159,11 @@ def fetch_from(
                 f"{'this file is neither' if place.exists() else 'there is no such file or folder'}."
             )
         # All are verified before the first is put in place: a bad folder changes nothing.
-        checked = [verify(path, file, source) for file, path in paths.items()]
+        try:
+            checked = [verify(path, file, source) for file, path in paths.items()]
+        except DataFileError as error:
+            # The path in the error is that of the temporary copy, gone by the time it is read.
+            raise UserError(f"{place}: {error.path.name}: {error.reason}. Nothing was changed.") from error
         got = [_place(item, folder, f"{place}") for item in checked]
     return _in_order(source, (*there, *got))
 
