@@ -119,9 +119,11 @@ def misclassified(
     height, width = images.shape[1:]
     # One axes for all of them: 25 axes take ten times as long to draw.
     cell_h, cell_w = height + 11, width + 6
-    canvas = np.full((columns * cell_h, columns * cell_w), 255, np.uint8)
-    figure = Figure(figsize=(4.5, 5.4), dpi=_DPI)
-    axes = figure.add_axes((0.01, 0.01, 0.98, 0.88))
+    rows = max(1, -(-len(chosen) // columns))
+    canvas = np.full((rows * cell_h, columns * cell_w), 255, np.uint8)
+    drawn, title_height = 4.41 * canvas.shape[0] / canvas.shape[1], 0.55
+    figure = Figure(figsize=(4.5, drawn + title_height), dpi=_DPI)
+    axes = figure.add_axes((0.01, 0.01, 0.98, drawn / (drawn + title_height)))
     for place, index in enumerate(chosen):
         top, left = place // columns * cell_h, place % columns * cell_w + 3
         canvas[top : top + height, left : left + width] = 255 - images[index]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from experiments.backends import Array, Backend, Labels, Step, TorchBackend
 from experiments.config import TrainConfig
-from experiments.metrics import MetricsFile, Row
+from experiments.metrics import MetricsFile, Row, read_rows
 from experiments.runs import RunFolder
 from experiments.summary import Parity, ParityCheck
 from experiments.tensorboard import Board, table
@@ -203,6 +203,18 @@ def verdict(
     detail = f"{errors[0]:.2%} and {errors[1]:.2%}; {differing} of {len(ours):,} test images predicted differently"
     checks.append(_check("test error", gap, bound, detail))
     return {"passed": all(check["passed"] for check in checks), "checks": checks}
+
+
+def recorded(folder: RunFolder, update: int | None = None) -> Parity | None:
+    """Read back the verdict of a finished run from its `diff/`; of the run that ended after this update, if given."""
+    rows = [row for row in read_rows(folder.metrics, "summary") if update is None or row["update"] == update]
+    if not rows:
+        return None
+    parity: Parity = rows[-1]["parity"]
+    for check in parity["checks"]:  # JSON has no word for NaN and infinity
+        check["value"] = _number(check["value"])
+        check["bound"] = float("inf") if check["bound"] is None else check["bound"]
+    return parity
 
 
 def _forced_check(name: str, rows: list[Row]) -> ParityCheck:

@@ -10,6 +10,7 @@ from experiments.config import TrainConfig
 from experiments.data import Dataset
 from experiments.errors import UserError
 from experiments.metrics import read_rows
+from experiments.parity import recorded
 from experiments.runs import RunFolder
 from experiments.summary import BackendResult, Parity, Summary
 
@@ -87,11 +88,10 @@ def finished(folders: Mapping[str, RunFolder], config: TrainConfig, root: Path, 
     results: dict[str, BackendResult] = {}
     parity: Parity | None = None
     for name, folder in folders.items():
-        rows = [row for row in read_rows(folder.metrics, "summary") if row["update"] == updates]
-        if not rows:
-            return None
         if name == "diff":
-            parity = rows[-1]["parity"]
-        else:
+            parity = recorded(folder, updates)
+        elif rows := [row for row in read_rows(folder.metrics, "summary") if row["update"] == updates]:
             results[name] = rows[-1]["result"]
+    if set(results) != set(runs.backend_names(config)) or ("diff" in folders and parity is None):
+        return None
     return Summary(root, results, parity)
