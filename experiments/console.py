@@ -143,7 +143,7 @@ class TerminalReporter(PlainReporter):
                 TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}", style="bold"),
                 BarColumn(bar_width=None, complete_style="cyan", finished_style="cyan"),
                 TextColumn(" {task.completed:,.0f}/{task.total:,.0f}"),
-                TextColumn(" loss {task.fields[loss]:.3g}"),
+                TextColumn(" loss {task.fields[loss]:.4f}"),
                 TextColumn(" {task.fields[speed]:,.0f} img/s", style="dim"),
                 TextColumn(" {task.fields[left]}", style="cyan"),
                 console=self.console,

@@ -123,7 +123,7 @@ def test_a_bar_that_was_never_begun_can_be_closed_twice() -> None:
 
 def test_failed_checks_come_first_then_the_nearest_to_their_bound() -> None:
     checks = [check(f"ok{number}", number, 100, True) for number in range(20)]
-    checks += [check("zero bound", 0, 0, True), check("nan", math.nan, 1, False), check("failed", 3, 2, False)]
+    checks += [check("zero bound", 0, 0, True), check("failed", 3, 2, False), check("nan", math.nan, 1, False)]
     stream = io.StringIO()
     tell(PlainReporter(stream, RESUME), summary({"passed": False, "checks": checks}))
     lines = stream.getvalue().splitlines()

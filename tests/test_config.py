@@ -95,7 +95,7 @@ def test_json_that_is_no_object_is_refused(text: str) -> None:
         ("data_dir", "a string"),
     ],
 )
-def test_out_of_range_is_a_usage_error_naming_flag_and_value(name: str, value: object) -> None:
+def test_out_of_range_is_a_usage_error_naming_flag_and_value(name: str, value: typing.Any) -> None:
     with pytest.raises(UserError) as refusal:
         TrainConfig(**{name: value})
     assert refusal.value.exit_code == 2

@@ -109,6 +109,7 @@ def test_a_version_that_was_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> No
     assert [finding.value for finding in findings] == [
         "torchvision wants torch==2.12.0, installed is 2.13.0",
         "torchvision wants gone>=2, installed is missing",
+        "torchvision wants bare, installed is missing",
     ]
     assert {finding.status for finding in findings} == {"bad"}
 
