@@ -53,7 +53,9 @@ def integers(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> np
     return rng.integers(-4, 5, shape).astype(dtype)
 
 
-def pair(make: cases.Make, wing: ModuleType, dtype: str, fill: Callable[[tuple[int, ...]], np.ndarray]) -> tuple[Any, Any]:
+def pair(
+    make: cases.Make, wing: ModuleType, dtype: str, fill: Callable[[tuple[int, ...]], np.ndarray]
+) -> tuple[Any, Any]:
     """The candidate and its twin with the same parameters, each entry (biases too) set by `fill`."""
     candidate, twin = make(wing, np.dtype(dtype)), make(torchref, TORCH_DTYPES[dtype])
     state = {name: fill(tuple(tensor.shape)) for name, tensor in twin.state_dict().items()}
@@ -136,9 +138,16 @@ def has_threshold(twin: torch.nn.Module) -> bool:
 
 
 def check_training(
-    title: str, candidate: Any, loss: Any, twin: Any, twin_loss: Any, wing: ModuleType, x: np.ndarray, target: np.ndarray
+    title: str,
+    candidate: Any,
+    loss: Any,
+    twin: Any,
+    twin_loss: Any,
+    wing: ModuleType,
+    x: np.ndarray,
+    target: np.ndarray,
 ) -> Report:
-    """Three steps, each side with its own SGD; before each the twin's gradients on the candidate's weights: criterion 4.
+    """Three steps, each side with its own SGD; before each, criterion 4 for the twin on the candidate's weights.
 
     The free-running parameters are criterion 8's business (test_training_equivalence.py); here it is the loop itself:
     a cache or a gradient kept over a step shows from the second step on.
@@ -158,9 +167,7 @@ def check_training(
         reports.append(oracle.judge_pass(truth, mine, f"step {step}"))
         before = {k: v.copy() for k, v in candidate.parameters().items()}
         optimizer.step(candidate.parameters(), grads)
-        twin_optimizer.step(
-            dict(twin.named_parameters()), {k: torch.from_numpy(np.array(grads[k])) for k in before}
-        )
+        twin_optimizer.step(dict(twin.named_parameters()), {k: torch.from_numpy(np.array(grads[k])) for k in before})
         comparisons = tuple(
             oracle.compare(
                 f"step of {name}",

@@ -45,8 +45,8 @@ def compare_loss(
 
 def check_loss(case: str, candidate: LossCandidate, reference: nn.Module, output: Array, target: Array) -> Report:
     """Hold a loss against its twin on one output and target: value, gradient, then criterion 5."""
-    pair = compare_loss(candidate, reference, output, target)
-    return Report(case, (*pair, *check_loss_purity(candidate, output, target)))
+    purity = check_loss_purity(candidate, output, target)  # first: nothing has touched the arguments yet
+    return Report(case, (*compare_loss(candidate, reference, output, target), *purity))
 
 
 def check_penalty(case: str, candidate: PenaltyCandidate, reference: nn.Module, params: Mapping[str, Array]) -> Report:
