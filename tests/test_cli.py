@@ -114,6 +114,8 @@ BAD_INPUT: list[tuple[str, int, list[str]]] = [
     ("eval mlp-digits-s1 --runs-dir {tmp}/runs", 2, ["no run 'mlp-digits-s1'", "did you mean 'mlp-digits-s0'?"]),
     ("show mlp-mnist --runs-dir {tmp}/runs", 2, ["did you mean 'mlp-mnist-s3'?", "mlp-digits-s0, mlp-mnist-s3"]),
     ("show x --runs-dir {tmp}/nowhere", 2, ["no run 'x'", "there are no runs in", "nowhere"]),
+    ("show {tmp}/empty-folder", 1, ["empty-folder is not a run"]),
+    ("eval {tmp}/empty-folder", 1, ["empty-folder is not a run"]),
     ("tb {tmp}/nowhere", 1, ["no folder", "nowhere"]),
     ("tb {tmp}/empty-folder", 1, ["no event files in", "empty-folder", "twice train mlp"]),
     ("tb {tmp}/a-file", 1, ["a-file is a file"]),
@@ -290,6 +292,26 @@ def test_json_is_the_only_thing_on_stdout(tmp_path: Path) -> None:
     assert summary["parity"]["passed"] is True
     assert summary["exit_code"] == 0
     assert "epoch 1/1" in done.stderr
+
+
+def test_a_finished_run_can_be_shown_and_measured_by_its_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "mlp", *QUICK.split(), "--runs-dir", str(tmp_path), "--json"]) == 0
+    trained = json.loads(capsys.readouterr().out)["backends"]["scratch"]
+    where = ["mlp-digits-s0", "--runs-dir", str(tmp_path)]
+    assert main(["show", *where, "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["finished"] is True
+    assert shown["backends"]["scratch"] == trained
+    assert main(["eval", *where, "--json"]) == 0
+    measured = json.loads(capsys.readouterr().out)["evaluations"]
+    assert measured[0]["test_error"] == trained["test_error"]
+    for command in ("show", "eval"):
+        assert main([command, str(tmp_path / "mlp-digits-s0")]) == 0
+        assert "test error" in capsys.readouterr().out
+        assert main([command, *where, "--data-dri", "x"]) == 2
+        capsys.readouterr()
 
 
 def test_an_existing_run_is_refused_and_the_ways_on_are_named(

@@ -100,6 +100,7 @@ def test_a_version_that_was_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> No
         "torch==2.12.0",
         "here>=1",
         "gone>=2",
+        "bare",
         "not-on-this-system; sys_platform == 'none'",
         "dev-only; extra == 'dev'",
     ]
