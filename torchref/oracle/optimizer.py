@@ -48,7 +48,8 @@ def check_sgd(
     mine = {name: np.array(array) for name, array in params.items()}
     theirs = {name: to_tensor(array) for name, array in params.items()}
     s_param = {name: to_tensor(np.abs(array)) for name, array in params.items()}
-    s_velocity = {name: torch.zeros_like(s) for name, s in s_param.items()}
+    start = reference.state_dict()  # not empty where training goes on from a state
+    s_velocity = {name: start[name].abs() if name in start else torch.zeros_like(s) for name, s in s_param.items()}
     comparisons = []
     given = [{name: np.array(array) for name, array in gradient.items()} for gradient in grads]
     for step, gradient in enumerate(grads, start=1):

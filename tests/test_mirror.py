@@ -1,0 +1,102 @@
+"""The two wings mirror each other: files, names, signatures, and a row in the table for everything public."""
+
+import ast
+import inspect
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import scratch
+import torchref
+from tests import cases
+
+# Where an array lives is a question NumPy does not have.
+TORCH_ONLY = {"device"}
+# The third witness has no twin: it is held against both wings instead (test_literal.py).
+SCRATCH_ONLY = {"literal.py"}
+
+
+def parameters(callable_: object, *, without: set[str] = frozenset()) -> list[tuple[str, object, object]]:
+    """Names, kinds and defaults; a wing's own float32 counts as the same default."""
+    assert callable(callable_)
+    if getattr(callable_, "__init__", None) is torch.nn.Module.__init__:
+        return []  # takes anything by signature, and nothing in fact
+    same = {np.float32: "float32", torch.float32: "float32", scratch.Tanh: "Tanh", torchref.Tanh: "Tanh"}
+    return [
+        (p.name, p.kind, same.get(p.default, p.default) if p.default is not None else None)
+        for p in inspect.signature(callable_).parameters.values()
+        if p.name not in without
+    ]
+
+
+@pytest.mark.parametrize("name", scratch.__all__)
+def test_every_public_name_has_a_twin_a_case_and_the_same_signature(name: str) -> None:
+    assert name in torchref.__all__, f"{name} has no twin"
+    assert name in cases.NAMES, f"{name} has no row in tests/cases.py"
+    if name in cases.ABSTRACT:
+        return  # torch.nn.Module's own constructor takes anything
+    ours, theirs = getattr(scratch, name), getattr(torchref, name)
+    assert parameters(ours) == parameters(theirs, without=TORCH_ONLY)
+    constructors = {k for k, v in vars(ours).items() if isinstance(v, classmethod)}
+    assert constructors == {k for k, v in vars(theirs).items() if isinstance(v, classmethod)}
+    for constructor in constructors:
+        assert parameters(getattr(ours, constructor)) == parameters(getattr(theirs, constructor))
+
+
+def test_nothing_public_stands_in_one_wing_only() -> None:
+    assert sorted(scratch.__all__) == sorted(torchref.__all__)
+    assert set(scratch.__all__) == cases.NAMES
+
+
+def public(path: Path, kind: type[ast.AST]) -> set[str]:
+    return {
+        node.name
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, kind) and isinstance(node, ast.ClassDef | ast.FunctionDef) and not node.name.startswith("_")
+    }
+
+
+def test_files_of_the_same_name_hold_the_same_classes() -> None:
+    ours, theirs = (Path(wing.__file__).parent for wing in (scratch, torchref))
+    files = {path.name for path in ours.glob("*.py")} - SCRATCH_ONLY
+    assert files == {path.name for path in theirs.glob("*.py")}
+    for file in files:
+        caches = {name for name in public(ours / file, ast.ClassDef) if name.endswith("Cache")}
+        assert public(ours / file, ast.ClassDef) - caches == public(theirs / file, ast.ClassDef), file
+
+
+def test_initialisers_mirror_each_other() -> None:
+    ours, theirs = (Path(wing.__file__).parent / "init.py" for wing in (scratch, torchref))
+    assert public(ours, ast.FunctionDef) == public(theirs, ast.FunctionDef) - {"fresh_generator"}
+    for name in public(ours, ast.FunctionDef):
+        assert parameters(getattr(scratch.init, name)) == parameters(getattr(torchref.init, name), without=TORCH_ONLY)
+
+
+@pytest.mark.parametrize(
+    ("wing", "strangers"), [(scratch, {"torch", "torchref", "experiments"}), (torchref, {"scratch", "experiments"})]
+)
+def test_a_wing_imports_nothing_of_the_other(wing: object, strangers: set[str]) -> None:
+    for path in Path(wing.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not {name.split(".")[0] for name in names} & strangers, f"{path.name}, line {node.lineno}"
+
+
+def test_the_base_is_abstract() -> None:
+    x = np.zeros((1, 1), np.float32)
+    with pytest.raises(NotImplementedError, match=r"Module\.forward"):
+        scratch.Module().forward(x)
+    with pytest.raises(NotImplementedError, match=r"Module\.backward"):
+        scratch.Module().backward(x, None)
+    assert scratch.Module().parameters() == {}
+
+
+def test_everything_public_is_documented() -> None:
+    for wing in (scratch, torchref):
+        for name in wing.__all__:
+            doc = inspect.getdoc(getattr(wing, name)) or ""
+            assert len(doc.splitlines()) > 1, f"{wing.__name__}.{name} needs more than a line"
+            assert "Source" in doc or "slides" in doc or name == "Module", f"{wing.__name__}.{name} names no source"

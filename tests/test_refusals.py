@@ -1,0 +1,86 @@
+"""Bad input is refused by both wings, with what came and what was expected; nothing is changed by the attempt."""
+
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import scratch
+import torchref
+from tests.refusals import REFUSALS, Refusal, Wing
+
+
+def run_scratch(thing: Any, *arguments: Any) -> Any:
+    return thing.forward(*arguments)
+
+
+WINGS = (
+    Wing(
+        scratch,
+        array=lambda shape, dtype: np.zeros(shape, dtype),
+        labels=lambda values: np.array(values),
+        run=run_scratch,
+        dtype=np.dtype,
+        generator=lambda: np.random.default_rng(0),
+    ),
+    Wing(
+        torchref,
+        array=lambda shape, dtype: torch.zeros(shape, dtype=getattr(torch, dtype)),
+        labels=lambda values: torch.tensor(values),
+        run=lambda thing, *arguments: thing(*arguments),
+        dtype=lambda name: getattr(torch, name),
+        generator=lambda: torch.Generator().manual_seed(0),
+    ),
+)
+
+
+@pytest.mark.parametrize("wing", WINGS, ids=lambda wing: wing.module.__name__)
+@pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: refusal.label)
+def test_refused(refusal: Refusal, wing: Wing) -> None:
+    with pytest.raises(refusal.error) as caught:
+        refusal.call(wing)
+    for fragment in refusal.says:
+        assert fragment in str(caught.value)
+
+
+def test_upstream_gradients_are_checked_against_the_output() -> None:
+    """torch checks its own; scratch's backward passes are called by hand."""
+    x = np.zeros((4, 3), np.float32)
+    for layer in (
+        scratch.Linear(3, 3),
+        scratch.Threshold(),
+        scratch.Logistic(),
+        scratch.Tanh(),
+        scratch.ReLU(),
+        scratch.Identity(),
+        scratch.Softmax(),
+    ):
+        _, cache = layer.forward(x)
+        with pytest.raises(ValueError, match=r"dy has shape \(3, 4\), expected \(4, 3\)"):
+            layer.backward(np.zeros((3, 4), np.float32), cache)
+        with pytest.raises(TypeError, match="dy has dtype float64, expected float32"):
+            layer.backward(np.zeros((4, 3)), cache)
+        with pytest.raises(TypeError, match="dy is a list"):
+            layer.backward([[0.0]], cache)
+
+
+@pytest.mark.parametrize(("wing", "array"), [(scratch, np.ones), (torchref, torch.ones)])
+def test_a_refused_step_changes_nothing(wing: ModuleType, array: Any) -> None:
+    optimizer = wing.SGD(0.1, momentum=0.9)
+    params = {"a.weight": array(2), "b.weight": array(3)}
+    with pytest.raises(ValueError, match=r"grads\['b.weight'\] has shape \(2,\), expected \(3,\)"):
+        optimizer.step(params, {"a.weight": array(2), "b.weight": array(2)})
+    assert all(bool((value == 1).all()) for value in params.values())
+    assert optimizer.state_dict() == {}
+
+
+@pytest.mark.parametrize(("wing", "array"), [(scratch, np.ones), (torchref, torch.ones)])
+def test_strict_false_passes_over_strangers_but_not_over_shapes(wing: ModuleType, array: Any) -> None:
+    net = wing.MLP((2, 3))
+    one = array((3,)) if wing is torchref else array((3,), np.float32)
+    net.load_state_dict({"fc1.bias": one, "fc9.bias": one}, strict=False)
+    assert bool((net.state_dict()["fc1.bias"] == 1).all())
+    with pytest.raises(ValueError, match=r"fc1.bias has shape \(3, 1\), expected \(3,\)"):
+        net.load_state_dict({"fc1.bias": one.reshape(3, 1)}, strict=False)
