@@ -110,7 +110,7 @@ def load(path: Path, config_hash: str, params: Mapping[str, Array]) -> Checkpoin
     """
     try:
         # The archive keeps a CRC-32 of each array: reading them all finds every flipped byte.
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
         head = json.loads(str(arrays.pop("head")))
         checkpoint = Checkpoint(

@@ -46,7 +46,8 @@ def probabilities(outputs: Array, loss: str) -> Array:
 
 def norm(arrays: Mapping[str, Array]) -> float:
     """Return the Euclidean norm of all arrays together, √Σ x²."""
-    return math.sqrt(sum(float(np.vdot(x, x)) for x in arrays.values()))
+    with np.errstate(over="ignore", invalid="ignore"):
+        return math.sqrt(sum(float(np.vdot(x, x)) for x in arrays.values()))
 
 
 def update_ratios(before: Mapping[str, Array], after: Mapping[str, Array]) -> dict[str, float]:
@@ -66,7 +67,7 @@ def update_ratios(before: Mapping[str, Array], after: Mapping[str, Array]) -> di
     for name, old in before.items():
         layer, _, last = name.rpartition(".")
         if last == "weight":
-            size, change = float(np.linalg.norm(old)), float(np.linalg.norm(after[name] - old))
+            size, change = norm({name: old}), norm({name: after[name] - old})
             ratios[layer] = change / size if size else (math.inf if change else 0.0)
     return ratios
 

@@ -5,6 +5,7 @@ here makes a folder more: `SummaryWriter.add_scalars` and `add_hparams` would.
 """
 
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ class Board:
     def __init__(self, folder: Path, after_update: int | None = None) -> None:
         self.folder = folder
         purge = None if after_update is None else after_update + 1
+        _await_later_name(folder)
         self._writer: Any = SummaryWriter(str(folder), purge_step=purge)
 
     def scalars(self, values: Mapping[str, float], update: int) -> None:
@@ -122,6 +124,19 @@ class Board:
 
     def _summary(self, summary: Any, update: int | None = None) -> None:
         self._writer._get_file_writer().add_summary(summary, update)
+
+
+def _await_later_name(folder: Path) -> None:
+    """Wait until a new event file's name sorts after those that are there, at most a second.
+
+    Files are read in the order of their names, which have the time in whole seconds: of two in the same second, the
+    events that a resumed run declares void might come after those that replace them.
+    """
+    seconds = [path.name.split(".")[3] for path in folder.glob("events.out.tfevents.*")]
+    newest = max((int(each) for each in seconds if each.isdigit()), default=0)
+    ahead = newest + 1 - time.time()
+    if 0 < ahead <= 1:
+        time.sleep(ahead)
 
 
 def table(settings: Mapping[str, Any]) -> str:

@@ -1,0 +1,118 @@
+import json
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments.errors import UserError
+from experiments.evaluation import describe, describe_run, evaluate, evaluate_run
+from experiments.metrics import read_rows
+from tests.running import Recorder, finished, run, small
+
+
+@pytest.fixture(scope="module")
+def root() -> Path:
+    return finished() / "mlp-digits-s0"
+
+
+@pytest.fixture(scope="module")
+def unfinished(tmp_path_factory) -> Path:
+    """Return a run that was stopped in its second epoch."""
+    folder = tmp_path_factory.mktemp("runs")
+
+    def at(epoch, done):
+        if (epoch, done) == (2, 128):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    run(small(), folder, report=Recorder(at))
+    return folder / "mlp-digits-s0"
+
+
+def test_the_last_checkpoint_measures_as_it_did_at_the_end_of_training(root):
+    results = {(result["backend"], result["checkpoint"]): result for result in evaluate(root)}
+    assert list(results) == [(b, c) for b in ("scratch", "torch") for c in ("last.npz", "best.npz")]
+    for name in ("scratch", "torch"):
+        last = results[name, "last.npz"]
+        (test,) = read_rows(root / name / "metrics.jsonl", "test")
+        epochs = read_rows(root / name / "metrics.jsonl", "epoch")
+        assert (last["test_error"], last["test_loss"]) == (test["error"], test["loss"])
+        assert last["validation_error"] == epochs[-1]["validation"]["error"]
+        assert (last["updates"], last["epochs"]) == (42, 2)
+        best = results[name, "best.npz"]
+        assert best["validation_error"] == min(row["validation"]["error"] for row in epochs)
+
+
+def test_one_backend_can_be_evaluated_alone(root):
+    assert {result["backend"] for result in evaluate(root / "torch")} == {"torch"}
+
+
+def test_a_run_that_has_not_finished_keeps_its_test_set_shut(unfinished):
+    with pytest.raises(UserError, match="scratch has not finished, and the test set is opened only for a finished run"):
+        evaluate(unfinished)
+
+
+def test_a_damaged_checkpoint_is_refused(root, tmp_path):
+    shutil.copytree(root, tmp_path / "run")
+    path = tmp_path / "run" / "torch" / "checkpoints" / "best.npz"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(UserError, match=r"best\.npz is refused: it is cut off or damaged"):
+        evaluate(tmp_path / "run")
+
+
+def test_what_is_no_run_is_refused(tmp_path):
+    for function in (evaluate, describe):
+        with pytest.raises(UserError, match="is not a run"):
+            function(tmp_path)
+
+
+def test_other_data_than_those_of_the_run_are_refused(root, tmp_path):
+    shutil.copytree(root, tmp_path / "run")
+    path = tmp_path / "run" / "scratch" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["data"]["sha256"] = dict.fromkeys(manifest["data"]["sha256"], "0" * 64)
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(UserError, match="the data are not those"):
+        evaluate(tmp_path / "run")
+
+
+def test_the_table_and_the_json_say_the_same(root, capsys):
+    assert evaluate_run(root) == 0
+    table = capsys.readouterr().out
+    assert evaluate_run(root, as_json=True) == 0
+    results = json.loads(capsys.readouterr().out)["evaluations"]
+    assert len(results) == 4
+    for result in results:
+        assert f"{result['test_error']:.2%}" in table
+        assert f"{result['test_loss']:.4f}" in table
+
+
+def test_a_finished_run_is_described(root, capsys):
+    assert describe_run(root) == 0
+    text = capsys.readouterr().out
+    for word in ("hidden 12,8", "tanh", "2 epochs", "numpy", "commit", "scratch", "torch", "PASS"):
+        assert word in text
+    assert "not finished" not in text
+    assert describe_run(root, as_json=True) == 0
+    described = json.loads(capsys.readouterr().out)
+    assert described["finished"] is True
+    assert described["parity"]["passed"] is True
+    assert described["config"]["hidden"] == [12, 8]
+    assert described["backends"]["torch"]["updates"] == 42
+
+
+def test_an_unfinished_run_is_described_by_its_last_epoch(unfinished, capsys):
+    described = describe(unfinished)
+    assert described["finished"] is False
+    assert described["parity"] is None
+    result = described["backends"]["scratch"]
+    assert (result["epochs"], result["updates"], result["test_error"]) == (1, 21, None)
+    assert np.isclose(
+        result["images_per_s"] * result["seconds"],
+        read_rows(unfinished / "scratch" / "metrics.jsonl", "epoch")[0]["seconds"]
+        * read_rows(unfinished / "scratch" / "metrics.jsonl", "epoch")[0]["images_per_s"],
+    )
+    assert describe_run(unfinished) == 0
+    assert "--resume continues it" in capsys.readouterr().out

@@ -1,0 +1,127 @@
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from experiments.metrics import read_rows
+from experiments.tensorboard import Board, table
+from tests.running import finished
+
+KINDS = ("scalars", "images", "histograms", "tensors")
+LAYERS = ("fc1", "f1", "fc2", "f2", "fc3")
+NAMES = [f"fc{i}.{kind}" for i in (1, 2, 3) for kind in ("weight", "bias")]
+
+
+def read(folder: Path) -> EventAccumulator:
+    # 0: all events; by default the reader keeps a sample.
+    events = EventAccumulator(str(folder), size_guidance=dict.fromkeys((*KINDS, "compressedHistograms", "audio"), 0))
+    events.Reload()
+    return events
+
+
+def tags(folder: Path) -> dict[str, set[str]]:
+    found = read(folder).Tags()
+    return {kind: set(found[kind]) for kind in KINDS}
+
+
+@pytest.fixture(scope="module")
+def root() -> Path:
+    return finished() / "mlp-digits-s0"
+
+
+def test_the_two_backends_have_identical_tags(root):
+    assert tags(root / "scratch") == tags(root / "torch")
+
+
+def test_every_tag_of_the_table_is_there(root):
+    found = tags(root / "scratch")
+    assert found["scalars"] == {
+        *(f"{what}/{split}" for what in ("loss", "error") for split in ("train", "validation", "test")),
+        "optim/lr",
+        "optim/grad_norm",
+        "speed/images_per_s",
+        *(f"update_ratio/fc{i}" for i in (1, 2, 3)),
+        *(f"saturation/f{i}" for i in (1, 2)),
+    }
+    assert found["histograms"] == {
+        *(f"{group}/{name}" for group in ("params", "grads") for name in NAMES),
+        *(f"activations/{layer}" for layer in LAYERS),
+    }
+    assert found["images"] == {"filters/fc1", "errors/misclassified", "errors/confusion"}
+    hparams = {"_hparams_/experiment", "_hparams_/session_start_info", "_hparams_/session_end_info"}
+    texts = {"text/config/text_summary", "text/summary/text_summary"}
+    # The hparams plugin's summaries carry no values: they are read from the metadata of the tags.
+    assert found["tensors"] | hparams == {*(f"pr/{digit}" for digit in range(10)), *texts, *hparams}
+    assert hparams <= set(read(root / "scratch").summary_metadata)
+    assert "embedding/penultimate" in (root / "scratch" / "projector_config.pbtxt").read_text()
+
+
+def test_the_differences_are_in_a_folder_of_their_own(root):
+    assert tags(root / "diff")["scalars"] == {
+        "parity/loss",
+        *(f"parity/output/{layer}" for layer in LAYERS),
+        *(f"parity/{kind}/{name}" for kind in ("grad", "param") for name in NAMES),
+        "forced/loss",
+        *(f"forced/output/{layer}" for layer in LAYERS),
+        *(f"forced/grad/{name}" for name in NAMES),
+    }
+
+
+def test_no_folder_is_a_run_but_the_three(root):
+    assert {path.parent.relative_to(root).as_posix() for path in root.rglob("events.out*")} == {
+        "scratch",
+        "torch",
+        "diff",
+    }
+
+
+def test_x_is_the_number_of_updates(root):
+    events = read(root / "torch")
+    steps = {
+        tag: [event.step for event in events.Scalars(tag)] for tag in ("loss/train", "loss/validation", "loss/test")
+    }
+    assert steps == {"loss/train": [1, 5, 10, 15, 20, 25, 30, 35, 40], "loss/validation": [21, 42], "loss/test": [42]}
+    assert [event.step for event in events.Histograms("params/fc1.weight")] == [21, 42]
+    assert [event.step for event in events.Images("errors/confusion")] == [21, 42]
+
+
+def test_the_curves_are_the_numbers_of_the_metrics_file_as_float32(root):
+    rows = read_rows(root / "scratch" / "metrics.jsonl", "train")
+    drawn = [event.value for event in read(root / "scratch").Scalars("optim/grad_norm")]
+    assert drawn == [np.float32(row["grad_norm"]) for row in rows]
+    assert len(drawn) == 9
+
+
+def test_figures_are_saved_as_png_too(root):
+    names = {path.name for path in (root / "scratch" / "figures").iterdir()}
+    assert names == {
+        "filters.png",
+        *(f"{name}{suffix}.png" for name in ("confusion", "misclassified") for suffix in ("", "-test")),
+    }
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in (root / "scratch" / "figures").iterdir())
+
+
+def test_a_histogram_leaves_out_what_is_not_finite_and_an_empty_one_is_skipped(tmp_path):
+    board = Board(tmp_path)
+    board.histograms("params", {"some": np.array([1.0, math.nan, math.inf]), "none": np.full(3, math.nan)}, 1)
+    board.close()
+    events = read(tmp_path)
+    assert events.Tags()["histograms"] == ["params/some"]
+    assert events.Histograms("params/some")[0].histogram_value.num == 1
+
+
+def test_events_after_the_checkpoint_are_void_after_a_resumption(tmp_path):
+    board = Board(tmp_path)
+    for update in (10, 20, 30):
+        board.scalars({"loss/train": update}, update)
+    board.close()
+    board = Board(tmp_path, after_update=20)
+    board.scalars({"loss/train": 31}, 30)
+    board.close()
+    assert [(e.step, e.value) for e in read(tmp_path).Scalars("loss/train")] == [(10, 10), (20, 20), (30, 31)]
+
+
+def test_a_table_is_markdown():
+    assert table({"lr": 0.05}) == "| | |\n|---|---|\n| lr | 0.05 |\n"
