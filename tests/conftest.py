@@ -21,3 +21,18 @@ def pytest_report_header(config: pytest.Config) -> str:
 def seed(request: pytest.FixtureRequest) -> int:
     """The seed of the shared harness."""
     return int(request.config.getoption("--harness-seed"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what the harness proved: the table of mutants with their killers, and the seeds without a false alarm."""
+    reports = [r for outcome in ("passed", "failed") for r in terminalreporter.stats.get(outcome, [])]
+    properties = [p for report in reports for p in getattr(report, "user_properties", [])]
+    if killed := [value for name, value in properties if name == "mutant"]:
+        terminalreporter.section(f"{len(killed)} mutants, {sum(bool(by) for _, by in killed)} killed")
+        width = max(len(name) for name, _ in killed)
+        for name, by in killed:
+            terminalreporter.write_line(f"{name:<{width}}  {by[:130] or 'SURVIVED'}")
+    if blocks := [value for name, value in properties if name == "seeds"]:
+        seeds, tensors, worst = sum(b[0] for b in blocks), sum(b[1] for b in blocks), max(b[2] for b in blocks)
+        terminalreporter.section(f"{seeds} seeds without a false alarm")
+        terminalreporter.write_line(f"{tensors:,} tensors compared, the worst at {worst:.3f} of its bound")

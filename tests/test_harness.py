@@ -21,13 +21,15 @@ def test_twins_agree(case: Any, runner: Callable[..., Any], dtype: str, seed: in
     assert count > 0
 
 
-def test_200_seeds_without_a_false_alarm(seed: int) -> None:
+@pytest.mark.parametrize("block", range(8))
+def test_200_seeds_without_a_false_alarm(block: int, seed: int, record_property: Callable[[str, object], None]) -> None:
+    """In blocks of 25, so that two processes can share the work; conftest.py adds them up."""
     worst = 0.0
     compared = 0
-    for offset in range(200):
-        for report in harness.reports(scratch, seed + offset):
-            assert report.passed, f"seed {seed + offset}\n{report}"
+    for number in range(seed + 25 * block, seed + 25 * (block + 1)):
+        for report in harness.reports(scratch, number):
+            assert report.passed, f"seed {number}\n{report}"
             worst = max(worst, report.worst)
             compared += len(report.comparisons)
-    print(f"{compared} tensors of seeds {seed} to {seed + 199}: worst {worst:.3f} of its bound")
-    assert compared > 500_000
+    assert compared > 100_000
+    record_property("seeds", (25, compared, worst))

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, note, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import scratch
@@ -50,7 +50,7 @@ def build(drawn: dict[str, Any]) -> tuple[Any, ...]:
     dtype = drawn["dtype"]
     rng = np.random.default_rng(drawn["seed"])
     losses = [getattr(wing, drawn["loss"])(drawn["reduction"]) for wing in (scratch, torchref)]
-    while True:
+    for redrawn in range(1000):
         nets = harness.pair(
             lambda w, d: w.MLP(drawn["sizes"], [ACTIVATIONS[name](w) for name in drawn["activations"]], dtype=d),
             scratch,
@@ -61,7 +61,8 @@ def build(drawn: dict[str, Any]) -> tuple[Any, ...]:
         labels = rng.integers(0, drawn["sizes"][-1], drawn["samples"])
         if not oracle.run(nets[1], losses[1], x, labels).kinked:
             return nets[0], losses[0], nets[1], losses[1], x, labels
-        note("a pre-activation at a kink: drawn again")
+        print(f"draw {redrawn} has a pre-activation at a kink, drawn again: {drawn}")
+    raise AssertionError(f"no draw without a kink: {drawn}")
 
 
 @settings(max_examples=300, deadline=None, derandomize=True)

@@ -114,12 +114,11 @@ def pattern_fault(mine: Array, oracle: Array) -> str:
         return f"shape {mine.shape}, oracle {oracle.shape}"
     if mine.dtype != oracle.dtype:
         return f"dtype {mine.dtype}, oracle {oracle.dtype}"
-    if np.issubdtype(oracle.dtype, np.floating):
-        for what, test in (("NaN", np.isnan), ("+inf", np.isposinf), ("-inf", np.isneginf)):
-            differ = np.argwhere(test(mine) != test(oracle))
-            if len(differ):
-                at = tuple(int(i) for i in differ[0])
-                return f"{what} pattern differs at {list(at)}: mine {mine[at]}, oracle {oracle[at]}"
+    for what, test in (("NaN", np.isnan), ("+inf", np.isposinf), ("-inf", np.isneginf)):
+        differ = np.argwhere(test(mine) != test(oracle))
+        if len(differ):
+            at = tuple(int(i) for i in differ[0])
+            return f"{what} pattern differs at {list(at)}: mine {mine[at]}, oracle {oracle[at]}"
     return ""
 
 

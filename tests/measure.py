@@ -1,0 +1,106 @@
+"""Measure what the criteria's constants stand on: `python -m tests.measure [--networks 6000] [--layers 200]`.
+
+Prints, per criterion, the worst error of correct code in the criterion's own unit (eps·S, eps·C, eps·max S) over many
+random draws, beside the constant. docs/equivalence.md keeps the figures.
+"""
+
+import argparse
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+
+import scratch
+import torchref
+from tests import cases, harness
+from tests.test_networks import ACTIVATIONS, build
+from torchref import oracle
+from torchref.oracle import criteria
+from torchref.oracle.network import observe
+
+
+def draw(seed: int) -> dict[str, Any]:
+    """A random perceptron of 1 to 5 layers of 1 to 12 units, weights from tiny to saturating, either loss and dtype."""
+    rng = np.random.default_rng(seed)
+    depth = int(rng.integers(1, 6))
+    return {
+        "sizes": [int(n) for n in rng.integers(1, 13, depth + 1)],
+        "activations": [str(a) for a in rng.choice(sorted(ACTIVATIONS), depth - 1)],
+        "loss": str(rng.choice(["CrossEntropy", "SquaredError"])),
+        "reduction": str(rng.choice(["mean", "sum"])),
+        "samples": int(rng.integers(1, 10)),
+        "weight_scale": float(10 ** rng.uniform(-1, 0.7)),
+        "input_scale": float(10 ** rng.uniform(-1, 1)),
+        "dtype": str(rng.choice(harness.DTYPES)),
+        "seed": seed,
+    }
+
+
+def measure_networks(count: int) -> None:
+    """Criterion 4, and what it would take if errors were scaled by the result instead of by S."""
+    worst: dict[str, float] = defaultdict(float)
+    naive = 0.0
+    tensors = 0
+    for seed in range(count):
+        net, loss, twin, twin_loss, x, labels = build(draw(seed))
+        truth = oracle.run(twin, twin_loss, x, labels)
+        mine = observe(net, loss, x, labels)
+        for comparison in oracle.judge_pass(truth, mine, "").comparisons:
+            kind = comparison.tensor.split("/")[0]
+            worst[kind] = max(worst[kind], comparison.ratio * criteria.NETWORK)
+            tensors += 1
+        for name, tensor in truth.tensors.items():
+            if name in mine:
+                naive = max(naive, criteria.relative_distance(mine[name], tensor) / criteria.unit(tensor))
+    print(f"criterion 4: {tensors} tensors of {count} perceptrons, constant {criteria.NETWORK} eps·max S")
+    for kind, value in worst.items():
+        print(f"  {kind:8} worst {value:.2f} eps·max S")
+    print(f"  scaled by max|t| instead of max S, the worst would be {naive:.3g} eps")
+
+
+def measure_rows(seeds: int) -> None:
+    """Every other criterion over the whole table, as the share of the bound that was used."""
+    worst: dict[str, tuple[float, str]] = {}
+    counts: dict[str, int] = defaultdict(int)
+    for seed in range(seeds):
+        for report in harness.reports(scratch, seed):
+            for c in report.comparisons:
+                counts[c.criterion] += 1
+                if c.ratio >= worst.get(c.criterion, (-1.0, ""))[0]:
+                    worst[c.criterion] = (c.ratio, f"{report.case}, {c.tensor}")
+    for criterion in sorted(worst):
+        ratio, where = worst[criterion]
+        print(f"criterion {criterion}: {counts[criterion]} tensors of {seeds} seeds, worst {ratio:.3f} of the bound")
+        print(f"  {where}")
+
+
+def measure_twin(seeds: int) -> None:
+    """Criterion 3 for torch itself: both wings stand before the same truth."""
+    worst = 0.0
+    elementwise = [case for case in cases.LAYERS if case.name not in ("Linear", "Softmax")]
+    for seed in range(seeds):
+        for case in elementwise:
+            for dtype in harness.DTYPES:
+                rng = harness.generator(seed, case.label, dtype)
+                twin = case.make(torchref, harness.TORCH_DTYPES[dtype])
+                x, dy = harness.normal(rng, (20, 5), dtype, 3.0), harness.normal(rng, (20, 5), dtype)
+                theirs = oracle.layer.gradients(twin, oracle.candidate.to_tensor(x), oracle.candidate.to_tensor(dy))
+                mine = {name: tensor.numpy() for name, tensor in theirs.items()}
+                for comparison in oracle.layer.judge(twin, x, dy, mine, theirs):
+                    worst = max(worst, comparison.ratio)
+    print(f"criterion 3, torch itself: worst {worst:.3f} of the bound over {seeds} seeds")
+
+
+def main() -> None:
+    """Run the three measurements."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--networks", type=int, default=6000, help="random perceptrons for criterion 4")
+    parser.add_argument("--seeds", type=int, default=50, help="seeds of the whole table for the other criteria")
+    arguments = parser.parse_args()
+    measure_networks(arguments.networks)
+    measure_rows(arguments.seeds)
+    measure_twin(arguments.seeds)
+
+
+if __name__ == "__main__":
+    main()
