@@ -84,9 +84,7 @@ REFUSALS = (
         TypeError,
         ("x has dtype", "float64", "float32"),
     ),
-    Refusal(
-        "Linear on integers", lambda w: w.run(w.module.Linear(3, 2), w.labels([1, 2, 3])), TypeError, ("int64",)
-    ),
+    Refusal("Linear on integers", lambda w: w.run(w.module.Linear(3, 2), w.labels([1, 2, 3])), TypeError, ("int64",)),
     Refusal("Linear on a list", lambda w: w.run(w.module.Linear(3, 2), [[1.0, 2.0, 3.0]]), TypeError, ("list",)),
     Refusal(
         "Linear on 4 features",
