@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.backends import Array, Backend, Labels, Step, TorchBackend
+from experiments.backends import Array, Labels, ScratchBackend, Step, TorchBackend
 from experiments.config import TrainConfig
 from experiments.metrics import MetricsFile, Row, read_rows
 from experiments.runs import RunFolder
@@ -19,7 +19,8 @@ from experiments.summary import Parity, ParityCheck
 from experiments.tensorboard import Board, table
 from torchref.oracle import criteria
 from torchref.oracle.criteria import relative_distance
-from torchref.oracle.network import judge_pass, run
+from torchref.oracle.layer import LINEAR
+from torchref.oracle.network import force, judge_pass, run
 
 ERROR_BOUND: Final = 0.001  # criterion 8, test error: 0.1 point
 
@@ -53,8 +54,10 @@ class Lockstep:
         self.metrics = MetricsFile(folder.metrics)
         self.board = Board(folder.path, after_update)
 
-    def forced(self, backend: Backend, images: Array, labels: Labels, step: Step, trace: Mapping[str, Array]) -> Row:
-        """Compare the hand-made step with the oracle's on the same weights and batch: criterion 4.
+    def forced(
+        self, backend: ScratchBackend, images: Array, labels: Labels, step: Step, trace: Mapping[str, Array]
+    ) -> Row:
+        """Compare the hand-made step with the oracle's on the same weights and batch: criteria 4 and 2.
 
         Parameters
         ----------
@@ -71,7 +74,10 @@ class Lockstep:
             "forced": max|a − t| in units of eps · max S, for "loss", "output/<layer>" and "grad/<name>"; 32 are
             allowed. "images": how many images were compared: in a batch with a unit so near to a ReLU's kink that
             two correct programs may take different sides, half, or half of that, are compared instead. 0 if a single
-            image is still too near: then nothing is judged. "faults": what is wrong where no distance can be measured.
+            image is still too near: then nothing is judged. "layers": the same in units of criterion 2's bound, for
+            the tensors of each linear layer given the oracle's exact input and upstream gradient. S of a whole network
+            grows with its depth and width, that of one layer does not: in float32 it is this that sees a gradient
+            wrong by one part in ten thousand. "faults": what is wrong where no distance can be measured.
         """
         self.twin.load_parameters(backend.parameters())
         oracle = run(self.twin.net, self.twin.criterion, images, labels)
@@ -80,15 +86,23 @@ class Lockstep:
             step, trace = backend.gradients(images, labels), backend.trace(images)
             oracle = run(self.twin.net, self.twin.criterion, images, labels)
         if oracle.kinked:
-            return {"forced": {}, "images": 0, "faults": {}}
+            return {"forced": {}, "layers": {}, "images": 0, "faults": {}}
         mine: dict[str, Any] = {f"output/{layer}": y for layer, y in trace.items()}
         mine["loss"] = np.dtype(self.config.dtype).type(step.loss)
         mine |= {f"grad/{name}": grad for name, grad in step.grads.items()}
         comparisons = judge_pass(oracle, mine, "lockstep").comparisons
+        layers = {
+            f"{name} {c.tensor}": c
+            for name, layer in self.twin.net.named_children()
+            if isinstance(layer, LINEAR)
+            for c in force(backend.net.layers[name], layer, oracle.seen[name])
+        }
+        faults = {c.tensor: c.fault for c in comparisons if c.fault}
         return {
             "forced": {c.tensor: criteria.NETWORK * c.ratio for c in comparisons},
+            "layers": {name: c.ratio for name, c in layers.items()},
             "images": len(labels),
-            "faults": {c.tensor: c.fault for c in comparisons if c.fault},
+            "faults": faults | {name: c.fault for name, c in layers.items() if c.fault},
         }
 
     def log(
@@ -177,11 +191,13 @@ def verdict(
     Parity
         Every check at its worst, with its bound.
     """
-    checks = [_forced_check(name, rows) for name in _forced_names(rows)]
+    judged = [row for row in rows if row.get("images")]
+    checks = [_forced_check(name, judged) for name in _names(judged, "forced")]
+    checks += [_layer_check(name, judged) for name in dict.fromkeys(n.split()[0] for n in _names(judged, "layers"))]
     if not checks:
         checks.append(_check("forced", float("nan"), criteria.NETWORK, "nothing was compared"))
     if dtype == "float64":
-        for name in _param_names(rows):
+        for name in _names(rows, "param"):
             drifts = [
                 (_number(row["param"].get(name)), row["update"])
                 for row in rows
@@ -217,20 +233,28 @@ def recorded(folder: RunFolder, update: int | None = None) -> Parity | None:
     return parity
 
 
-def _forced_check(name: str, rows: list[Row]) -> ParityCheck:
-    judged = [row for row in rows if row.get("images")]
+def _forced_check(name: str, judged: list[Row]) -> ParityCheck:
     value, update = _worst([(_number(row["forced"].get(name)), row["update"]) for row in judged])
-    faults = [f"{row['faults'][name]} at update {row['update']:,}" for row in judged if name in row["faults"]]
     detail = f"same weights; eps·max S, worst at update {update:,}; {len(judged):,} compared"
-    return _check(f"forced {name}", value, criteria.NETWORK, faults[0] if faults else detail)
+    return _check(f"forced {name}", value, criteria.NETWORK, _fault([name], judged) or detail)
 
 
-def _forced_names(rows: list[Row]) -> list[str]:
-    return list(dict.fromkeys(name for row in rows for name in row.get("forced", {})))
+def _layer_check(layer: str, judged: list[Row]) -> ParityCheck:
+    tensors = [name for name in _names(judged, "layers") if name.split()[0] == layer]
+    value, update = _worst([(_number(row["layers"].get(name)), row["update"]) for row in judged for name in tensors])
+    detail = f"same input, same dy; in bounds of criterion 2, worst at update {update:,}"
+    return _check(f"forced layer {layer}", value, 1.0, _fault(tensors, judged) or detail)
 
 
-def _param_names(rows: list[Row]) -> list[str]:
-    return list(dict.fromkeys(name for row in rows for name in row["param"]))
+def _fault(names: list[str], judged: list[Row]) -> str:
+    """Return the first fault of these tensors, with its update; nothing if there is none."""
+    faults = [f"{row['faults'][n]} at update {row['update']:,}" for row in judged for n in names if n in row["faults"]]
+    return faults[0] if faults else ""
+
+
+def _names(rows: list[Row], kind: str) -> list[str]:
+    """Return the names that occur under a key of the rows, each once, in order."""
+    return list(dict.fromkeys(name for row in rows for name in row.get(kind, {})))
 
 
 def _worst(values: list[tuple[float, int]]) -> tuple[float, int]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from experiments import data, manifest, parity, resuming, runs
-from experiments.backends import Array, Labels, Step, build, initial_parameters, layer_sizes
+from experiments.backends import Array, Labels, ScratchBackend, Step, build, initial_parameters, layer_sizes
 from experiments.batches import batches, epoch_order, updates_per_epoch
 from experiments.checkpoint import Checkpoint
 from experiments.config import TrainConfig
@@ -186,8 +186,9 @@ class Training:
             return steps
         traces = [wing.backend.trace(images) for wing in self.wings]
         before = [{name: p.copy() for name, p in wing.backend.parameters().items()} for wing in self.wings]
-        first = self.wings[0].backend
-        forced = self.lockstep.forced(first, images, labels, steps[0], traces[0]) if self.lockstep else {}
+        first, forced = self.wings[0].backend, {}
+        if self.lockstep and isinstance(first, ScratchBackend):
+            forced = self.lockstep.forced(first, images, labels, steps[0], traces[0])
         for wing, step, old, trace in zip(self.wings, steps, before, traces, strict=True):
             wing.update(step)
             wing.log(update, epoch, step, labels, old, trace)

@@ -13,13 +13,14 @@ SAME = (np.array([1, 2, 3]), np.array([1, 2, 3]))
 SIZES = (6, 5, 4, 3)
 
 
-def row(update=1, forced=1.0, param=1e-15, images=64):
+def row(update=1, forced=1.0, param=1e-15, images=64, layer=0.1):
     names = ("loss", "output/fc3", "grad/fc1.weight")
     return {
         "kind": "parity",
         "update": update,
         "param": {"fc1.weight": param},
         "forced": dict.fromkeys(names, forced),
+        "layers": {"fc1 y": layer, "fc1 grad weight": layer / 2},
         "images": images,
         "faults": {},
     }
@@ -36,6 +37,7 @@ def test_a_good_run_passes_with_every_check_named():
         "forced loss",
         "forced output/fc3",
         "forced grad/fc1.weight",
+        "forced layer fc1",
         "drift fc1.weight",
         "test error",
     ]
@@ -54,6 +56,13 @@ def test_a_forced_step_outside_criterion_4_fails_in_either_dtype(forced):
 def test_the_drift_is_judged_for_the_first_thousand_updates_in_float64(update, drift, passed):
     verdict = parity.verdict([row(1), row(update, param=drift)], "float64", (0.02, 0.02), SAME)
     assert named(verdict)["drift fc1.weight"]["passed"] is passed
+
+
+def test_a_layer_outside_criterion_2_fails_in_either_dtype():
+    for dtype in ("float32", "float64"):
+        verdict = parity.verdict([row(1), row(20, layer=1.01), row(40)], dtype, (0.02, 0.02), SAME)
+        assert [name for name, check in named(verdict).items() if not check["passed"]] == ["forced layer fc1"]
+        assert "worst at update 20" in named(verdict)["forced layer fc1"]["detail"]
 
 
 def test_a_drift_that_is_no_number_fails_in_float64():
@@ -80,7 +89,7 @@ def test_the_test_errors_lie_within_a_tenth_of_a_point_or_one_image(images, wron
 
 def test_nothing_compared_is_no_pass():
     assert not parity.verdict([], "float32", (0.0, 0.0), SAME)["passed"]
-    assert not parity.verdict([{**row(images=0), "forced": {}}], "float32", (0.0, 0.0), SAME)["passed"]
+    assert not parity.verdict([{**row(images=0), "forced": {}, "layers": {}}], "float32", (0.0, 0.0), SAME)["passed"]
 
 
 def lockstep(tmp_path, **settings):
@@ -138,7 +147,12 @@ def test_near_a_kink_a_part_of_the_batch_is_compared(tmp_path):
     assert max(result["forced"].values()) <= criteria.NETWORK
     images[:] = 0
     step, trace = backend.gradients(images, labels), backend.trace(images)
-    assert comparison.forced(backend, images, labels, step, trace) == {"forced": {}, "images": 0, "faults": {}}
+    assert comparison.forced(backend, images, labels, step, trace) == {
+        "forced": {},
+        "layers": {},
+        "images": 0,
+        "faults": {},
+    }
     comparison.close()
 
 
@@ -175,6 +189,23 @@ def test_a_planted_bug_turns_the_run_into_a_fail(tmp_path, monkeypatch):
     assert "forced grad/fc1.bias" in failed
     assert "drift fc1.weight" in failed
     assert "forced grad/fc3.bias" not in failed
+
+
+def test_a_layer_wrong_by_one_part_in_ten_thousand_is_seen_in_float32(tmp_path, monkeypatch):
+    """Criterion 4 allows for the depth and width of the whole network; criterion 2, layer by layer, does not."""
+    import scratch
+
+    right = scratch.Linear.backward
+
+    def wrong(self, dy, cache):
+        dx, grads = right(self, dy, cache)
+        return dx, {**grads, "weight": grads["weight"] * np.float32(1.0001)}
+
+    monkeypatch.setattr(scratch.Linear, "backward", wrong)
+    summary = run(small(epochs=1, hidden=(300, 100)), tmp_path)
+    assert summary.parity is not None
+    failed = {check["name"] for check in summary.parity["checks"] if not check["passed"]}
+    assert failed >= {"forced layer fc1", "forced layer fc2", "forced layer fc3"}
 
 
 def test_the_verdict_survives_json(tmp_path):
