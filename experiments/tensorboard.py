@@ -8,7 +8,7 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
 Array = NDArray[np.floating[Any]]
+_LAST_BIN: Final = 1e20
 _hparams: Any = hparams  # Any, as the writer below: torch ships them without types
 
 
@@ -45,11 +46,14 @@ class Board:
             self._writer.add_scalar(tag, value, update)
 
     def histograms(self, group: str, arrays: Mapping[str, Array], update: int) -> None:
-        """Write the distribution of each array as `group/<name>`; values that are not finite are left out."""
+        """Write the distribution of each array as `group/<name>`.
+
+        Values that are not finite are left out, and those beyond 1e20, where the writer's bins end.
+        """
         for name, array in arrays.items():
-            finite = array[np.isfinite(array)]
-            if finite.size:  # an empty or all-NaN histogram raises in the writer
-                self._writer.add_histogram(f"{group}/{name}", finite, update)
+            shown = array[np.abs(array) < _LAST_BIN]  # false for NaN
+            if shown.size:  # an empty histogram raises in the writer
+                self._writer.add_histogram(f"{group}/{name}", shown, update)
 
     def image(self, tag: str, png: bytes, shape: tuple[int, ...], update: int) -> None:
         """Write an RGB picture of this shape (H, W, 3), already encoded as PNG."""

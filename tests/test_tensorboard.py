@@ -105,7 +105,11 @@ def test_figures_are_saved_as_png_too(root):
 
 def test_a_histogram_leaves_out_what_is_not_finite_and_an_empty_one_is_skipped(tmp_path):
     board = Board(tmp_path)
-    board.histograms("params", {"some": np.array([1.0, math.nan, math.inf]), "none": np.full(3, math.nan)}, 1)
+    board.histograms(
+        "params",
+        {"some": np.array([1.0, math.nan, -math.inf]), "none": np.full(3, math.nan), "huge": np.full(3, -1e200)},
+        1,
+    )
     board.close()
     events = read(tmp_path)
     assert events.Tags()["histograms"] == ["params/some"]
