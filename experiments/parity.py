@@ -5,11 +5,13 @@ do loss, output and gradients agree to rounding (criterion 4)? *Free*: each foll
 difference grow (criterion 8)?
 """
 
+import copy
 from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
 from experiments.backends import Array, Labels, ScratchBackend, Step, TorchBackend
 from experiments.config import TrainConfig
@@ -20,6 +22,7 @@ from experiments.tensorboard import Board, table
 from torchref.oracle import criteria
 from torchref.oracle.criteria import relative_distance
 from torchref.oracle.layer import LINEAR
+from torchref.oracle.magnitude import Values
 from torchref.oracle.network import force, judge_pass, run
 
 ERROR_BOUND: Final = 0.001  # criterion 8, test error: 0.1 point
@@ -95,7 +98,7 @@ class Lockstep:
             f"{name} {c.tensor}": c
             for name, layer in self.twin.net.named_children()
             if isinstance(layer, LINEAR)
-            for c in force(backend.net.layers[name], layer, oracle.seen[name])
+            for c in force(backend.net.layers[name], *_on_cpu(layer, oracle.seen[name]))
         }
         faults = {c.tensor: c.fault for c in comparisons if c.fault}
         return {
@@ -231,6 +234,11 @@ def recorded(folder: RunFolder, update: int | None = None) -> Parity | None:
         check["value"] = _number(check["value"])
         check["bound"] = float("inf") if check["bound"] is None else check["bound"]
     return parity
+
+
+def _on_cpu(layer: nn.Module, seen: Values) -> tuple[nn.Module, Values]:
+    """Copy a layer, and move what it saw, to the CPU: a single layer is judged there, wherever the network computes."""
+    return copy.deepcopy(layer).cpu(), Values(*(tensor.cpu() for tensor in seen))
 
 
 def _forced_check(name: str, judged: list[Row]) -> ParityCheck:

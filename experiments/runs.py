@@ -120,11 +120,29 @@ def create(run: Mapping[str, RunFolder], config: TrainConfig, *, overwrite: bool
             shutil.rmtree(folder.path)
     except OSError as error:
         raise UserError(f"--overwrite: cannot remove {error.filename}: {error.strerror or error}") from error
-    _record(run, config)
+    record(run, config)
 
 
-def reopen(run: Mapping[str, RunFolder], config: TrainConfig) -> None:
-    """Check that a run may be continued with these settings, and record them.
+def record(run: Mapping[str, RunFolder], config: TrainConfig) -> None:
+    """Write the settings into every folder of a run, and make those that are not there.
+
+    A process that was killed while it made the folders may have left some out.
+
+    Raises
+    ------
+    UserError
+        If the system refuses.
+    """
+    try:
+        for folder in run.values():
+            folder.path.mkdir(parents=True, exist_ok=True)
+            write_text(folder.config, config.to_json())
+    except OSError as error:
+        raise UserError(f"cannot make the run folder {error.filename}: {error.strerror or error}") from error
+
+
+def check_resumable(run: Mapping[str, RunFolder], config: TrainConfig) -> None:
+    """Check that a run may be continued with these settings.
 
     Raises
     ------
@@ -144,8 +162,6 @@ def reopen(run: Mapping[str, RunFolder], config: TrainConfig) -> None:
                 f"--resume: the settings differ from those of {path}:\n{listed}\n"
                 "a run continues with its own settings; only --epochs may change, and only grow"
             )
-    # A process killed while it made the folders may have left some of them out.
-    _record(run, config)
 
 
 def make_subfolders(folder: RunFolder) -> None:
@@ -166,15 +182,6 @@ def write_init(folder: RunFolder, params: Mapping[str, Array]) -> str:
     arrays: dict[str, Any] = dict(params)
     write_atomically(folder.init, lambda file: np.savez(file, allow_pickle=False, **arrays))
     return hashlib.sha256(folder.init.read_bytes()).hexdigest()
-
-
-def _record(run: Mapping[str, RunFolder], config: TrainConfig) -> None:
-    try:
-        for folder in run.values():
-            folder.path.mkdir(parents=True, exist_ok=True)
-            write_text(folder.config, config.to_json())
-    except OSError as error:
-        raise UserError(f"cannot make the run folder {error.filename}: {error.strerror or error}") from error
 
 
 def _occupied(path: Path) -> bool:

@@ -103,9 +103,10 @@ class Training:
         description = manifest.describe(self.dataset.sha256, self.dataset.source, config.dtype, config.device)
         start: dict[str, Checkpoint] | None = None
         if resume:
+            runs.check_resumable(self.folders, config)
             resuming.check_data(self.folders, self.dataset)
-            runs.reopen(self.folders, config)
             start = resuming.find_start(self.folders, config, params, self.report.epoch_line)
+            runs.record(self.folders, config)
         else:
             runs.create(self.folders, config, overwrite=overwrite)
         self.done = next(iter(start.values())).update if start else 0

@@ -61,7 +61,7 @@ def test_overwrite_never_removes_what_is_not_a_run(tmp_path):
 def test_resuming_nothing_is_refused(tmp_path):
     config = small()
     with pytest.raises(UserError, match=r"--resume: there is no run .*scratch; leave --resume out"):
-        runs.reopen(runs.folders(tmp_path, config), config)
+        runs.check_resumable(runs.folders(tmp_path, config), config)
 
 
 def test_resuming_with_changed_settings_prints_the_difference(tmp_path):
@@ -70,7 +70,7 @@ def test_resuming_with_changed_settings_prints_the_difference(tmp_path):
     runs.create(folders, config, overwrite=False)
     changed = dataclasses.replace(config, lr=0.5, batch_size=32, epochs=5)
     with pytest.raises(UserError) as refusal:
-        runs.reopen(folders, changed)
+        runs.check_resumable(folders, changed)
     assert "--lr: 0.05 -> 0.5" in str(refusal.value)
     assert "--batch-size: 64 -> 32" in str(refusal.value)
     assert "epochs: 2" not in str(refusal.value)
@@ -82,9 +82,21 @@ def test_only_the_number_of_epochs_may_change_and_only_grow(tmp_path):
     folders = runs.folders(tmp_path, config)
     runs.create(folders, config, overwrite=False)
     with pytest.raises(UserError, match="--epochs: 3 -> 2"):
-        runs.reopen(folders, dataclasses.replace(config, epochs=2))
-    runs.reopen(folders, dataclasses.replace(config, epochs=4))
+        runs.check_resumable(folders, dataclasses.replace(config, epochs=2))
+    more = dataclasses.replace(config, epochs=4)
+    runs.check_resumable(folders, more)
+    assert runs.read_config(folders["diff"]).epochs == 3, "checking records nothing"
+    runs.record(folders, more)
     assert runs.read_config(folders["diff"]).epochs == 4
+
+
+def test_folders_that_a_killed_process_left_out_are_made(tmp_path):
+    config = small()
+    folders = runs.folders(tmp_path, config)
+    runs.create({"scratch": folders["scratch"]}, config, overwrite=False)
+    runs.check_resumable(folders, config)
+    runs.record(folders, config)
+    assert runs.read_config(folders["diff"]) == config
 
 
 def test_equal_parameters_give_equal_files(tmp_path):
