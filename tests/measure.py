@@ -1,4 +1,4 @@
-"""Measure what the criteria's constants stand on: `python -m tests.measure [--networks 6000] [--layers 200]`.
+"""Measure what the criteria's constants stand on: `python -m tests.measure`.
 
 Prints, per criterion, the worst error of correct code in the criterion's own unit (eps·S, eps·C, eps·max S) over many
 random draws, beside the constant. docs/equivalence.md keeps the figures.
@@ -6,6 +6,7 @@ random draws, beside the constant. docs/equivalence.md keeps the figures.
 
 import argparse
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -36,13 +37,31 @@ def draw(seed: int) -> dict[str, Any]:
     }
 
 
-def measure_networks(count: int) -> None:
+def draw_wide(seed: int) -> dict[str, Any]:
+    """A random perceptron of the size people train: long sums, over inputs of which most are the same number."""
+    rng = np.random.default_rng(seed)
+    return draw(seed) | {
+        "sizes": [784, *(int(n) for n in rng.integers(50, 1000, int(rng.integers(1, 4)))), 10],
+        "activations": [],
+        "activation": str(rng.choice(["Tanh", "Tanh.lecun", "Logistic", "Softmax"])),
+        "samples": 64,
+        "weight_scale": float(10 ** rng.uniform(-2, -0.5)),
+        "input_scale": 1.0,
+    }
+
+
+def measure_networks(what: str, draws: Iterable[dict[str, Any]]) -> None:
     """Criterion 4, and what it would take if errors were scaled by the result instead of by S."""
     worst: dict[str, float] = defaultdict(float)
     naive = 0.0
-    tensors = 0
-    for seed in range(count):
-        net, loss, twin, twin_loss, x, labels = build(draw(seed))
+    tensors = count = 0
+    for count, drawn in enumerate(draws, start=1):
+        if kind := drawn.pop("activation", None):
+            drawn["activations"] = [kind] * (len(drawn["sizes"]) - 2)
+        net, loss, twin, twin_loss, x, labels = build(drawn)
+        if len(x) == 64:
+            # An image: four pixels of five are background, the same number everywhere.
+            x = np.where(np.random.default_rng(count).random(x.shape) < 0.8, x.dtype.type(-0.1), np.abs(x))
         truth = oracle.run(twin, twin_loss, x, labels)
         mine = observe(net, loss, x, labels)
         for comparison in oracle.judge_pass(truth, mine, "").comparisons:
@@ -52,7 +71,7 @@ def measure_networks(count: int) -> None:
         for name, tensor in truth.tensors.items():
             if name in mine:
                 naive = max(naive, criteria.relative_distance(mine[name], tensor) / criteria.unit(tensor))
-    print(f"criterion 4: {tensors} tensors of {count} perceptrons, constant {criteria.NETWORK} eps·max S")
+    print(f"criterion 4: {tensors} tensors of {count} {what} perceptrons, constant {criteria.NETWORK} eps·max S")
     for kind, value in worst.items():
         print(f"  {kind:8} worst {value:.2f} eps·max S")
     print(f"  scaled by max|t| instead of max S, the worst would be {naive:.3g} eps")
@@ -92,12 +111,14 @@ def measure_twin(seeds: int) -> None:
 
 
 def main() -> None:
-    """Run the three measurements."""
+    """Run the measurements."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--networks", type=int, default=6000, help="random perceptrons for criterion 4")
+    parser.add_argument("--wide", type=int, default=200, help="random perceptrons of everyday size, likewise")
     parser.add_argument("--seeds", type=int, default=50, help="seeds of the whole table for the other criteria")
     arguments = parser.parse_args()
-    measure_networks(arguments.networks)
+    measure_networks("small", (draw(seed) for seed in range(arguments.networks)))
+    measure_networks("wide", (draw_wide(seed) for seed in range(arguments.wide)))
     measure_rows(arguments.seeds)
     measure_twin(arguments.seeds)
 

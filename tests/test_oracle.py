@@ -101,7 +101,7 @@ def test_criteria_by_number() -> None:
     off = np.ones(1) + 8 * eps
     assert criteria.linear_operation("y", off, one, one, torch.tensor(1)).ratio == pytest.approx(8 / 9, rel=1e-6)
     assert criteria.elementwise("y", off, one, one).ratio == pytest.approx(2, rel=1e-6)
-    assert criteria.network("y", off, one, one).ratio == pytest.approx(1, rel=1e-6)
+    assert criteria.network("y", off, one, one).ratio == pytest.approx(1 / 4, rel=1e-6)
     assert criteria.drift("y", np.ones(1) + 2e-9, one).ratio == pytest.approx(2, rel=1e-6)
     table = np.array([[True, False], [False, True]])
     assert criteria.absent_links("dweight", np.where(table, 0.0, 3.0), table).passed

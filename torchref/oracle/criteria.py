@@ -15,7 +15,7 @@ ROUNDINGS = 8
 """Criterion 2: roundings allowed beside those of the sum, in eps·S."""
 ELEMENTWISE = 4
 """Criterion 3: roundings allowed in an elementwise function, in eps·C."""
-NETWORK = 8
+NETWORK = 32
 """Criterion 4: roundings allowed in a whole network, in eps·max S."""
 FINITE_DIFFERENCE = 1e-7
 """Criterion 7: relative to the largest entry of the gradient."""
@@ -53,7 +53,7 @@ def elementwise(tensor: str, mine: Any, truth: Any, condition: Any) -> Compariso
 
 
 def network(tensor: str, mine: Any, oracle: Any, magnitude: Any) -> Comparison:
-    """Criterion 4: max|a − t| ≤ 8·eps·max S over the whole tensor."""
+    """Criterion 4: max|a − t| ≤ 32·eps·max S over the whole tensor."""
     s = to_array(magnitude).astype(np.float64)
     largest = float(s.max(initial=0.0))
     return compare(tensor, mine, oracle, NETWORK * unit(oracle) * largest + smallest(oracle), "4 network")
