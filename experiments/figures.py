@@ -127,12 +127,12 @@ def misclassified(
     for place, index in enumerate(chosen):
         top, left = place // columns * cell_h, place % columns * cell_w + 3
         canvas[top : top + height, left : left + width] = 255 - images[index]
-        caption = f"{labels[index]} → {predicted[index]} {scores[index, predicted[index]]:.0%}"
+        caption = f"{labels[index]} → {predicted[index]}  {scores[index, predicted[index]]:.0%}"
         axes.text(left + width / 2, top + height + 4, caption, ha="center", va="center", fontsize=7.5)
     axes.imshow(canvas, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     axes.axis("off")
-    count = f"{len(wrong)} of {len(labels)} wrong" + (f", the {len(chosen)} worst" if len(wrong) > len(chosen) else "")
-    axes.set_title(f"{title}\n{count}: true → predicted, probability", fontsize=10)
+    count = f"{len(wrong):,} of {len(labels):,} wrong" + (f", {len(chosen)} worst" if len(wrong) > len(chosen) else "")
+    axes.set_title(f"{title}\n{count}: true → predicted, probability", fontsize=9)
     return _render(figure)
 
 

@@ -3,6 +3,7 @@
 TensorBoard stores float32 and its reader keeps a sample; `metrics.jsonl` has all rows, exact.
 """
 
+import contextlib
 import json
 import math
 import os
@@ -126,8 +127,9 @@ class MetricsFile:
         os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Close the file. Every row has been handed to the system: a full disk is not reported a second time."""
+        with contextlib.suppress(OSError):
+            self._file.close()
 
 
 def read_rows(path: Path, kind: str | None = None) -> list[Row]:

@@ -4,9 +4,11 @@ Every backend writes the same tags into a folder of its own, x = number of updat
 here makes a folder more: `SummaryWriter.add_scalars` and `add_hparams` would.
 """
 
+import contextlib
 import shutil
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.summary.writer.event_file_writer import _AsyncWriterThread
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
@@ -123,8 +126,9 @@ class Board:
         self._writer.flush()
 
     def close(self) -> None:
-        """Write the rest and close the file."""
-        self._writer.close()
+        """Close the file. What had to be safe has been flushed: a full disk is not reported a second time."""
+        with contextlib.suppress(OSError):
+            self._writer.close()
 
     def _summary(self, summary: Any, update: int | None = None) -> None:
         self._writer._get_file_writer().add_summary(summary, update)
@@ -141,6 +145,25 @@ def _await_later_name(folder: Path) -> None:
     ahead = newest + 1 - time.time()
     if 0 < ahead <= 1:
         time.sleep(ahead)
+
+
+@contextlib.contextmanager
+def quiet_writer_threads() -> Iterator[None]:
+    """Keep the writers' threads from printing a traceback when the disk is full.
+
+    Nothing is lost: the next call of the writer, in the thread that can handle it, raises the same error.
+    """
+    usual = threading.excepthook
+
+    def hook(failure: threading.ExceptHookArgs) -> None:
+        if not (isinstance(failure.exc_value, OSError) and isinstance(failure.thread, _AsyncWriterThread)):
+            usual(failure)
+
+    threading.excepthook = hook
+    try:
+        yield
+    finally:
+        threading.excepthook = usual
 
 
 def table(settings: Mapping[str, Any]) -> str:

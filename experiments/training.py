@@ -22,6 +22,7 @@ from experiments.interrupt import Interrupt
 from experiments.metrics import cut_after, read_rows
 from experiments.nonfinite import find_nonfinite
 from experiments.summary import BackendResult, Parity, Summary
+from experiments.tensorboard import quiet_writer_threads
 from experiments.wing import Wing
 from torchref.oracle.criteria import DRIFT_STEPS
 
@@ -55,7 +56,7 @@ def train(config: TrainConfig, *, runs_dir: Path, resume: bool, overwrite: bool,
     """
     if resume and overwrite:
         raise UserError("--resume and --overwrite exclude each other", exit_code=2)
-    with limited_threads(config.threads), contextlib.ExitStack() as stack:
+    with limited_threads(config.threads), quiet_writer_threads(), contextlib.ExitStack() as stack:
         dataset = data.load(config.dataset, config.data_dir)
         training = Training(config, runs_dir, dataset, report, stack)
         finished = resuming.finished(training.folders, config, training.root, training.updates) if resume else None

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -234,13 +235,15 @@ def test_rows_and_events_after_the_checkpoint_are_replaced(tmp_path, monkeypatch
         assert [event.step for event in events.Scalars("loss/train")] == [1, 5, 10, 15, 20, 25, 30, 35, 40]
 
 
-def kill_and_resume(tmp_path: Path, kills: int, rng: random.Random, say: Callable[[str], object] = print) -> None:
+def kill_and_resume(
+    tmp_path: Path, kills: int, rng: random.Random, epochs: int, say: Callable[[str], object] = print
+) -> None:
     """Kill a training process with SIGKILL at random moments, each time resume, and compare with the unbroken run."""
     # Online learning: 1,297 updates per epoch give the kills something to hit.
-    config = small(batch_size=1, hidden=(16,), lr=0.005, log_every=50, checkpoint_every=40)
-    unbroken = finished(batch_size=1, hidden=(16,), lr=0.005, log_every=50, checkpoint_every=40)
+    settings: dict[str, Any] = {"batch_size": 1, "hidden": (16,), "lr": 0.005, "log_every": 50, "checkpoint_every": 40}
+    config, unbroken = small(**settings, epochs=epochs), finished(**settings, epochs=epochs)
     words = ["--batch-size", "1", "--hidden", "16", "--lr", "0.005", "--log-every", "50", "--checkpoint-every", "40"]
-    command = [sys.executable, "-m", "experiments", "train", "mlp", *words, "--epochs", "2", "--threads", "1"]
+    command = [sys.executable, "-m", "experiments", "train", "mlp", *words, "--epochs", str(epochs), "--threads", "1"]
     command += ["--runs-dir", str(tmp_path)]
     folder = tmp_path / "mlp-digits-s0"
     total = arrays_updates(unbroken / "mlp-digits-s0" / "torch" / LAST)
@@ -277,14 +280,14 @@ def arrays_updates(path: Path) -> int:
 
 
 def test_kill_9_twice_then_resume_gives_the_bits_of_the_unbroken_run(tmp_path):
-    kill_and_resume(tmp_path, 2, random.Random(0))
+    kill_and_resume(tmp_path, 2, random.Random(0), epochs=1)
 
 
 @pytest.mark.slow
 def test_kill_9_ten_times_then_resume_gives_the_bits_of_the_unbroken_run(tmp_path, capsys):
     with capsys.disabled():
         print()
-        kill_and_resume(tmp_path, 10, random.Random(1))
+        kill_and_resume(tmp_path, 10, random.Random(1), epochs=2)
 
 
 def test_the_bitwise_comparison_can_fail(tmp_path):

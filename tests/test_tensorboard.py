@@ -4,9 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.summary.writer.record_writer import RecordWriter
 
 from experiments.metrics import read_rows
-from experiments.tensorboard import Board, table
+from experiments.tensorboard import Board, quiet_writer_threads, table
 from tests.running import finished
 
 KINDS = ("scalars", "images", "histograms", "tensors")
@@ -125,6 +126,24 @@ def test_events_after_the_checkpoint_are_void_after_a_resumption(tmp_path):
     board.scalars({"loss/train": 31}, 30)
     board.close()
     assert [(e.step, e.value) for e in read(tmp_path).Scalars("loss/train")] == [(10, 10), (20, 20), (30, 31)]
+
+
+def test_a_full_disk_is_raised_where_it_can_be_handled_and_no_thread_prints_a_traceback(tmp_path, monkeypatch, capfd):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    def write():
+        board.scalars({"loss/train": 1.0}, 1)
+        board.flush()
+
+    with quiet_writer_threads():
+        board = Board(tmp_path)
+        board.flush()
+        monkeypatch.setattr(RecordWriter, "write", full)
+        with pytest.raises(OSError, match="No space left"):
+            write()
+        board.close()
+    assert capfd.readouterr().err == ""
 
 
 def test_a_table_is_markdown():
