@@ -94,8 +94,9 @@ class TrainConfig:
     checkpoint_every: Whole = 200
     """Updates between two checkpoints."""
 
-    threads: Whole = 0
-    """Threads of BLAS and torch; 0 leaves them as they are."""
+    threads: Whole = 1
+    """Threads of BLAS and of torch; 0 leaves them as they are. 1 keeps the two thread pools from fighting over the
+    cores, and the results from depending on how many there are."""
 
     def __post_init__(self) -> None:
         validate(self)

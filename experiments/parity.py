@@ -1,7 +1,7 @@
 """Lockstep: how far two backends that see the same batches are apart, and whether that is within the criteria.
 
 Two questions, asked separately. *Forced*: the twin is given the hand-made network's present weights and the same batch;
-do loss, output and gradients agree to rounding (criterion 4)? *Free*: each follows its own updates; how does the
+do loss, outputs and gradients agree to rounding (criterion 4, in eps·max S; each linear layer on its own, criterion 2)? *Free*: each follows its own updates; how does the
 difference grow (criterion 8)?
 """
 
@@ -74,9 +74,9 @@ class Lockstep:
         Returns
         -------
         dict
-            "forced": max|a − t| in units of eps · max S, for "loss", "output/<layer>" and "grad/<name>"; 32 are
-            allowed. "images": how many images were compared: in a batch with a unit so near to a ReLU's kink that
-            two correct programs may take different sides, half, or half of that, are compared instead. 0 if a single
+            "forced": max|a − t| in units of eps · max S, for "loss", "output/<layer>" and "grad/<name>"; `NETWORK` of
+            them are allowed. "images": how many were compared: in a batch with a unit so near to a ReLU's kink that two
+            correct programs may take different sides, half, or half of that, are compared instead. 0 if a single
             image is still too near: then nothing is judged. "layers": the same in units of criterion 2's bound, for
             the tensors of each linear layer given the oracle's exact input and upstream gradient. S of a whole network
             grows with its depth and width, that of one layer does not: in float32 it is this that sees a gradient
@@ -198,7 +198,7 @@ def verdict(
     checks = [_forced_check(name, judged) for name in _names(judged, "forced")]
     checks += [_layer_check(name, judged) for name in dict.fromkeys(n.split()[0] for n in _names(judged, "layers"))]
     if not checks:
-        checks.append(_check("forced", float("nan"), criteria.NETWORK, "nothing was compared"))
+        checks.append(_check("same weights", "forced", float("nan"), criteria.NETWORK, "nothing was compared"))
     if dtype == "float64":
         for name in _names(rows, "param"):
             drifts = [
@@ -207,20 +207,20 @@ def verdict(
                 if row["update"] <= criteria.DRIFT_STEPS
             ]
             value, update = _worst(drifts)
-            detail = f"free-running, relative; worst at update {update:,} of the first {criteria.DRIFT_STEPS:,}"
-            checks.append(_check(f"drift {name}", value, criteria.DRIFT, detail))
+            detail = f"{name}, worst at update {update:,} of the first {criteria.DRIFT_STEPS:,}"
+            checks.append(_check("parameters, running free (relative)", f"drift {name}", value, criteria.DRIFT, detail))
     else:
         drifts = [(_number(value), row["update"]) for row in rows for value in row["param"].values()]
         value, update = _worst(drifts)
-        detail = f"free-running, relative; worst at update {update:,}; in float32 reported, not judged"
-        checks.append(_check("drift of parameters", value, float("inf"), detail))
+        detail = f"worst at update {update:,}; in float32 reported, not judged"
+        checks.append(_check("parameters, running free (relative)", "drift of parameters", value, float("inf"), detail))
     ours, twin = predicted
     # The two fractions are counts divided by n; counted back, their difference has no rounding error beside the bound.
     bound = max(ERROR_BOUND, 1 / len(ours))
     gap = round(abs(errors[0] - errors[1]) * len(ours)) / len(ours)
     differing = int(np.count_nonzero(ours != twin))
-    detail = f"{errors[0]:.2%} and {errors[1]:.2%}; {differing} of {len(ours):,} test images predicted differently"
-    checks.append(_check("test error", gap, bound, detail))
+    detail = f"{errors[0]:.2%} and {errors[1]:.2%}; {differing} of {len(ours):,} images predicted differently"
+    checks.append(_check("test error", "test error", gap, bound, detail))
     return {"passed": all(check["passed"] for check in checks), "checks": checks}
 
 
@@ -243,20 +243,29 @@ def _on_cpu(layer: nn.Module, seen: Values) -> tuple[nn.Module, Values]:
 
 def _forced_check(name: str, judged: list[Row]) -> ParityCheck:
     value, update = _worst([(_number(row["forced"].get(name)), row["update"]) for row in judged])
-    detail = f"same weights; eps·max S, worst at update {update:,}; {len(judged):,} compared"
-    return _check(f"forced {name}", value, criteria.NETWORK, _fault([name], judged) or detail)
+    detail = f"{name}, worst at update {update:,} of {len(judged):,} compared"
+    question = {"output": "outputs", "grad": "gradients"}.get(name.split("/")[0], name) + ", same weights (eps·max S)"
+    return _check(question, f"forced {name}", value, criteria.NETWORK, _fault([name], judged) or detail)
 
 
 def _layer_check(layer: str, judged: list[Row]) -> ParityCheck:
     tensors = [name for name in _names(judged, "layers") if name.split()[0] == layer]
     value, update = _worst([(_number(row["layers"].get(name)), row["update"]) for row in judged for name in tensors])
-    detail = f"same input, same dy; in bounds of criterion 2, worst at update {update:,}"
-    return _check(f"forced layer {layer}", value, 1.0, _fault(tensors, judged) or detail)
+    detail = f"{layer}, worst at update {update:,} of {len(judged):,} compared"
+    return _check(
+        "linear layers, same input (criterion 2)",
+        f"forced layer {layer}",
+        value,
+        1.0,
+        _fault(tensors, judged) or detail,
+    )
 
 
 def _fault(names: list[str], judged: list[Row]) -> str:
     """Return the first fault of these tensors, with its update; nothing if there is none."""
-    faults = [f"{row['faults'][n]} at update {row['update']:,}" for row in judged for n in names if n in row["faults"]]
+    faults = [
+        f"{n}: {row['faults'][n]} at update {row['update']:,}" for row in judged for n in names if n in row["faults"]
+    ]
     return faults[0] if faults else ""
 
 
@@ -275,6 +284,6 @@ def _number(value: float | None) -> float:
     return float("nan") if value is None else float(value)
 
 
-def _check(name: str, value: float, bound: float, detail: str) -> ParityCheck:
-    # Written so that NaN fails.
-    return {"name": name, "value": value, "bound": bound, "passed": bool(value <= bound), "detail": detail}
+def _check(question: str, name: str, value: float, bound: float, detail: str) -> ParityCheck:
+    passed = bool(value <= bound)  # written so that NaN fails
+    return {"question": question, "name": name, "value": value, "bound": bound, "passed": passed, "detail": detail}

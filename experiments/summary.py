@@ -5,14 +5,11 @@ import json
 import math
 import shlex
 from pathlib import Path
-from typing import Any, Final, TextIO, TypedDict
+from typing import Any, TextIO, TypedDict
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-
-#: Parity checks shown when all passed; a failed one is always shown.
-WORST_CHECKS: Final = 8
 
 
 class BackendResult(TypedDict):
@@ -29,8 +26,9 @@ class BackendResult(TypedDict):
 
 
 class ParityCheck(TypedDict):
-    """One criterion of the lockstep comparison at its worst."""
+    """One criterion of the lockstep comparison, for one tensor, at its worst."""
 
+    question: str  # what several tensors are asked alike, such as "outputs, same weights"
     name: str
     value: float
     bound: float
@@ -100,18 +98,22 @@ def results_table(summary: Summary) -> Table:
 
 
 def parity_table(parity: Parity) -> Table:
-    """Return every failed check, and the nearest to failing up to `WORST_CHECKS`, the worst first."""
-    checks = sorted(parity["checks"], key=lambda check: (check["passed"], -_ratio(check)))
-    failed = sum(not check["passed"] for check in checks)
+    """Return a row per question, for the tensor nearest to its bound; before them a row for every failed check."""
+    failed = sorted((check for check in parity["checks"] if not check["passed"]), key=_ratio, reverse=True)
+    worst: dict[str, ParityCheck] = {}
+    for check in parity["checks"]:
+        held = worst.setdefault(check["question"], check)
+        if _ratio(check) > _ratio(held):
+            worst[check["question"]] = check
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("parity", style="bold")
     for heading in ("worst", "bound", "worst/bound"):
         table.add_column(heading, justify="right")
     table.add_column("")
     table.add_column("", style="dim", overflow="fold")
-    for check in checks[: max(failed, WORST_CHECKS)]:
+    for check in [*failed, *(check for check in worst.values() if check["passed"])]:
         table.add_row(
-            Text(check["name"]),
+            Text(check["question"]),
             _number(check["value"], ".2g"),
             _number(check["bound"], ".2g"),
             _number(_ratio(check), ".2g"),

@@ -44,8 +44,15 @@ def result(**changes: float | None) -> BackendResult:
     return values
 
 
-def check(name: str, value: float, bound: float, passed: bool) -> ParityCheck:
-    return {"name": name, "value": value, "bound": bound, "passed": passed, "detail": f"detail of {name}"}
+def check(name: str, value: float, bound: float, passed: bool, question: str = "") -> ParityCheck:
+    return {
+        "question": question or name,
+        "name": name,
+        "value": value,
+        "bound": bound,
+        "passed": passed,
+        "detail": f"detail of {name}",
+    }
 
 
 def summary(parity: Parity | None = None, interrupted: int | None = None) -> Summary:
@@ -121,17 +128,25 @@ def test_a_bar_that_was_never_begun_can_be_closed_twice() -> None:
     reporter.close()
 
 
-def test_failed_checks_come_first_then_the_nearest_to_their_bound() -> None:
-    checks = [check(f"ok{number}", number, 100, True) for number in range(20)]
-    checks += [check("zero bound", 0, 0, True), check("failed", 3, 2, False), check("nan", math.nan, 1, False)]
+def test_failed_checks_come_first_then_the_nearest_to_its_bound_of_each_question() -> None:
+    checks = [check(f"ok{number}", number, 100, True, f"question {number % 2}") for number in range(20)]
+    checks += [
+        check("zero bound", 0, 0, True),
+        check("failed", 3, 2, False, "question 1"),
+        check("nan", math.nan, 1, False),
+    ]
     stream = io.StringIO()
     tell(PlainReporter(stream, RESUME), summary({"passed": False, "checks": checks}))
     lines = stream.getvalue().splitlines()
     start = next(number for number, line in enumerate(lines) if line.startswith("parity"))
-    names = [line.split("  ")[0] for line in lines[start + 1 : start + 9]]
-    assert names == ["nan", "failed", "ok19", "ok18", "ok17", "ok16", "ok15", "ok14"]
-    assert lines[start + 2].split()[:5] == ["failed", "3", "2", "1.5", "FAIL"]
-    assert lines[start + 9] == "FAIL  21 of 23 checks within their bounds"
+    end = next(number for number, line in enumerate(lines) if line.startswith("FAIL"))
+    rows = [line.split("  ")[0] for line in lines[start + 1 : end]]
+    assert rows == ["nan", "question 1", "question 0", "zero bound"]
+    assert lines[start + 2].split()[:6] == ["question", "1", "3", "2", "1.5", "FAIL"]
+    assert lines[start + 2].endswith("detail of failed")
+    assert lines[start + 3].endswith("pass  detail of ok18")
+    assert lines[start + 4].endswith("pass  detail of zero bound")
+    assert lines[end] == "FAIL  21 of 23 checks within their bounds"
 
 
 def test_every_failed_check_is_shown() -> None:
