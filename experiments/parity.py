@@ -1,8 +1,8 @@
 """Lockstep: how far two backends that see the same batches are apart, and whether that is within the criteria.
 
 Two questions, asked separately. *Forced*: the twin is given the hand-made network's present weights and the same batch;
-do loss, outputs and gradients agree to rounding (criterion 4, in eps·max S; each linear layer on its own, criterion 2)? *Free*: each follows its own updates; how does the
-difference grow (criterion 8)?
+do loss, outputs and gradients agree to rounding (criterion 4, in eps·max S), and each linear layer on its own input
+(criterion 2)? *Free*: each follows its own updates; how does the difference grow (criterion 8)?
 """
 
 import copy
@@ -212,14 +212,14 @@ def verdict(
     else:
         drifts = [(_number(value), row["update"]) for row in rows for value in row["param"].values()]
         value, update = _worst(drifts)
-        detail = f"worst at update {update:,}; in float32 reported, not judged"
+        detail = f"worst at update {update:,}; not judged in float32"
         checks.append(_check("parameters, running free (relative)", "drift of parameters", value, float("inf"), detail))
     ours, twin = predicted
     # The two fractions are counts divided by n; counted back, their difference has no rounding error beside the bound.
     bound = max(ERROR_BOUND, 1 / len(ours))
     gap = round(abs(errors[0] - errors[1]) * len(ours)) / len(ours)
     differing = int(np.count_nonzero(ours != twin))
-    detail = f"{errors[0]:.2%} and {errors[1]:.2%}; {differing} of {len(ours):,} images predicted differently"
+    detail = f"{errors[0]:.2%} and {errors[1]:.2%}; {differing} of {len(ours):,} predicted differently"
     checks.append(_check("test error", "test error", gap, bound, detail))
     return {"passed": all(check["passed"] for check in checks), "checks": checks}
 
@@ -243,7 +243,7 @@ def _on_cpu(layer: nn.Module, seen: Values) -> tuple[nn.Module, Values]:
 
 def _forced_check(name: str, judged: list[Row]) -> ParityCheck:
     value, update = _worst([(_number(row["forced"].get(name)), row["update"]) for row in judged])
-    detail = f"{name}, worst at update {update:,} of {len(judged):,} compared"
+    detail = f"{name}, worst at update {update:,}"
     question = {"output": "outputs", "grad": "gradients"}.get(name.split("/")[0], name) + ", same weights (eps·max S)"
     return _check(question, f"forced {name}", value, criteria.NETWORK, _fault([name], judged) or detail)
 
@@ -251,7 +251,7 @@ def _forced_check(name: str, judged: list[Row]) -> ParityCheck:
 def _layer_check(layer: str, judged: list[Row]) -> ParityCheck:
     tensors = [name for name in _names(judged, "layers") if name.split()[0] == layer]
     value, update = _worst([(_number(row["layers"].get(name)), row["update"]) for row in judged for name in tensors])
-    detail = f"{layer}, worst at update {update:,} of {len(judged):,} compared"
+    detail = f"{layer}, worst at update {update:,}"
     return _check(
         "linear layers, same input (criterion 2)",
         f"forced layer {layer}",
