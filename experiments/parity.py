@@ -219,7 +219,7 @@ def verdict(
     bound = max(ERROR_BOUND, 1 / len(ours))
     gap = round(abs(errors[0] - errors[1]) * len(ours)) / len(ours)
     differing = int(np.count_nonzero(ours != twin))
-    detail = f"{errors[0]:.2%} and {errors[1]:.2%}; {differing} of {len(ours):,} predicted differently"
+    detail = f"{errors[0]:.2%} and {errors[1]:.2%}; {differing} of {len(ours):,} answers differ"
     checks.append(_check("test error", "test error", gap, bound, detail))
     return {"passed": all(check["passed"] for check in checks), "checks": checks}
 

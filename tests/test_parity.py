@@ -84,7 +84,7 @@ def test_the_test_errors_lie_within_a_tenth_of_a_point_or_one_image(images, wron
     predicted[1][:5] = 1
     check = named(parity.verdict([row()], "float32", errors, predicted))["test error"]
     assert check["passed"] is passed
-    assert f"5 of {images:,} predicted differently" in check["detail"]
+    assert f"5 of {images:,} answers differ" in check["detail"]
 
 
 def test_nothing_compared_is_no_pass():
@@ -132,7 +132,7 @@ def test_a_wrong_shape_or_dtype_is_a_fault_and_fails(tmp_path):
         "forced grad/fc1.bias"
     ]
     assert not check["passed"]
-    assert "float32" in check["detail"]
+    assert "float64" in check["detail"]
     comparison.close()
 
 
