@@ -5,7 +5,6 @@ loaded.
 """
 
 import dataclasses
-import shlex
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final
 
@@ -14,6 +13,7 @@ import tyro
 from experiments.config import USAGE_ERROR, DatasetName, TrainConfig, flag
 from experiments.errors import UserError
 from experiments.flags import Folder, close_matches, commas, one_of, parse_whole_number, word
+from experiments.invocation import command
 
 RunsDir = Annotated[Path, word(Path, "DIR")]
 RunName = tyro.conf.Positional[Annotated[str, word(str, "RUN")]]
@@ -211,13 +211,13 @@ COMMANDS: Final[dict[str, type[Any]]] = {
 def resume_command(settings: TrainConfig, options: RunOptions) -> str:
     """Return what to type to continue a run: every setting that is not the default, and `--resume`."""
     default = TrainConfig(model=settings.model)
-    words = ["twice", "train", settings.model]
+    words = ["train", settings.model]
     for name, value in dataclasses.asdict(settings).items():
         if value != getattr(default, name):
             words += [flag(name), commas(value) if isinstance(value, tuple) else str(value)]
     if options.runs_dir != RunOptions().runs_dir:
         words += ["--runs-dir", str(options.runs_dir)]
-    return shlex.join([*words, "--resume"])
+    return command(*words, "--resume")
 
 
 def find_run(name: str, runs_dir: Path) -> Path:

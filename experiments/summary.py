@@ -3,13 +3,14 @@
 import dataclasses
 import json
 import math
-import shlex
 from pathlib import Path
 from typing import Any, TextIO, TypedDict
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from experiments.invocation import command
 
 
 class BackendResult(TypedDict):
@@ -144,7 +145,7 @@ def verdict(parity: Parity) -> Text:
 
 def tensorboard_command(run: Path) -> str:
     """Return what to type to see a run."""
-    return f"twice tb {shlex.quote(str(run))}"
+    return command("tb", str(run))
 
 
 def print_json(value: Any, stream: TextIO) -> None:
