@@ -28,7 +28,8 @@ def logistic_backward(dy: Array, y: Array, a: float) -> Array:
 
 def tanh(x: Array, a: float, b: float) -> Array:
     """a·tanh(b·x)."""
-    y: Array = a * np.tanh(b * x)
+    with np.errstate(over="ignore"):  # b·x may overflow to infinity, where tanh is 1 all the same
+        y: Array = a * np.tanh(b * x)
     return y
 
 
@@ -71,8 +72,8 @@ class Threshold(Module):
     """Hard limit (硬门限阈值函数): f(v) = 1 for v ≥ 0, else 0.
 
     Its derivative is 0 wherever it exists, and `backward` returns exactly that. So no error signal passes a hard-limit
-    unit: every δ below it is f′·(…) = 0, the weights there never move, and back-propagation cannot train it. That is
-    why the activations below are smooth.
+    unit: every δ below it is f′·(…) = 0, the loss never moves the weights there, and back-propagation cannot train
+    them. That is why the other activations here have slopes.
 
     Any shape, float32 or float64. NaN stays NaN.
 

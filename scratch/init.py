@@ -22,9 +22,16 @@ def lecun_uniform(shape: tuple[int, ...], *, rng: np.random.Generator, dtype: DT
     dtype:
         float32 or float64.
 
+    Raises
+    ------
+    TypeError, ValueError
+        For another dtype, or a fan-in of 0.
+
     Source: LeCun et al., Efficient BackProp (1998), section 4.6 (σ = F^(−1/2)); the lecture's step (1), 数据初始化,
     leaves the choice open.
     """
+    if not math.prod(shape[1:]):
+        raise ValueError(f"shape is {tuple(shape)}, expected a fan-in of at least 1")
     bound = math.sqrt(3 / math.prod(shape[1:]))
     return rng.uniform(-bound, bound, shape).astype(check_dtype("dtype", dtype))
 

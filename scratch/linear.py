@@ -7,7 +7,7 @@ from numpy.typing import DTypeLike
 
 from scratch import init
 from scratch.module import Module
-from scratch.validation import Array, check_array, check_count, check_shape
+from scratch.validation import Array, check_array, check_count, check_generator, check_shape
 
 
 def linear(x: Array, weight: Array, bias: Array | None) -> Array:
@@ -56,10 +56,10 @@ class Linear(Module):
     Raises
     ------
     TypeError, ValueError
-        Where a size is no int or below 1, or the dtype is neither float32 nor float64.
+        Where a size is no int or below 1, the dtype is neither float32 nor float64, or rng is no generator.
 
     Source: 多层感知机的运算, z^(l) = W^(l)·a^(l−1) + b^(l); gradients: BP 基本思想, δ(a^(l−1))ᵀ and δ. The slide beside
-    "多元–向量的求导" writes b ∈ R^K with W of M×K; z and b have one entry per row of W.
+    "多元--向量" 的求导 writes b ∈ R^K with W of M×K; z and b have one entry per row of W.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Linear(Module):
         self.in_features = check_count("in_features", in_features)
         self.out_features = check_count("out_features", out_features)
         shape = (self.out_features, self.in_features)
-        self.weight = init.lecun_uniform(shape, rng=rng or np.random.default_rng(), dtype=dtype)
+        self.weight = init.lecun_uniform(shape, rng=check_generator("rng", rng), dtype=dtype)
         self.bias = init.zeros(shape[:1], dtype=dtype) if bias else None
 
     def parameters(self) -> dict[str, Array]:

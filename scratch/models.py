@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike
 from scratch.activation import Tanh
 from scratch.linear import Linear
 from scratch.module import Module, Sequential
-from scratch.validation import check_count
+from scratch.validation import check_generator, check_sizes
 
 Activation: TypeAlias = Module | Callable[[], Module]
 """An activation as an object, `Tanh(1.7159, 2 / 3)`, or as what makes one, `ReLU` or `Tanh.lecun`."""
@@ -18,10 +18,21 @@ Activation: TypeAlias = Module | Callable[[], Module]
 
 def make_activation(activation: Activation) -> Module:
     """The activation object itself, or the one its factory makes; anything else is a `TypeError`."""
-    made = activation() if callable(activation) else activation
+    made = activation if isinstance(activation, Module) or not callable(activation) else activation()
     if not isinstance(made, Module):
         raise TypeError(f"activation is {activation!r}, expected an activation object or a factory such as Tanh.lecun")
     return made
+
+
+def make_activations(activation: Activation | Sequence[Activation], depth: int) -> list[Module]:
+    """The activations f_1 … of a network of `depth` layers, as `MLP` documents them; anything else is refused."""
+    if isinstance(activation, str) or not isinstance(activation, Sequence):
+        # One is made for the output layer too, and dropped: a network without hidden layers checks it all the same.
+        return [make_activation(activation) for _ in range(depth)][: depth - 1]
+    if len(activation) not in (depth - 1, depth):
+        expected = f"one object or factory, or {depth - 1} or {depth} of them"
+        raise ValueError(f"activation is {activation!r}, expected {expected}")
+    return [make_activation(one) for one in activation]
 
 
 class MLP(Sequential):
@@ -59,19 +70,12 @@ class MLP(Sequential):
         dtype: DTypeLike = np.float32,
         rng: np.random.Generator | None = None,
     ) -> None:
-        self.sizes = tuple(check_count(f"sizes[{i}]", size) for i, size in enumerate(sizes))
-        depth = len(self.sizes) - 1
-        if depth < 1:
-            raise ValueError(f"sizes is {self.sizes}, expected at least two numbers: inputs and outputs")
-        rng = rng or np.random.default_rng()
-        each = list(activation) if isinstance(activation, Sequence) else [activation] * (depth - 1)
-        if isinstance(activation, str) or len(each) not in (depth - 1, depth):
-            raise (TypeError if isinstance(activation, str) else ValueError)(
-                f"activation is {activation!r}, expected one object or factory, or {depth - 1} or {depth} of them"
-            )
+        self.sizes = check_sizes(sizes)
+        rng = check_generator("rng", rng)
+        made = make_activations(activation, len(self.sizes) - 1)
         layers: dict[str, Module] = {}
         for i, (below, here) in enumerate(pairwise(self.sizes), start=1):
             layers[f"fc{i}"] = Linear(below, here, dtype=dtype, rng=rng)
-            if i <= len(each):
-                layers[f"f{i}"] = make_activation(each[i - 1])
+            if i <= len(made):
+                layers[f"f{i}"] = made[i - 1]
         super().__init__(layers)

@@ -102,12 +102,12 @@ class Sequential(Module):
         if not layers:
             raise ValueError("layers is empty, expected at least one layer")
         for name, layer in layers.items():
-            if not name or "." in name:
+            if not isinstance(name, str) or not name or "." in name:
                 raise ValueError(f"layers has the name {name!r}, expected a non-empty name without a dot")
             if not isinstance(layer, Module):
                 raise TypeError(f"layers[{name!r}] is a {type(layer).__name__}, expected a Module")
-        holders = [id(layer) for layer in layers.values() if layer.parameters()]
-        if len(set(holders)) < len(holders):
+        arrays = [id(array) for layer in layers.values() for array in layer.parameters().values()]
+        if len(set(arrays)) < len(arrays):
             raise ValueError("layers has one layer with parameters under two names, expected each to stand once")
         self.layers = dict(layers)
 

@@ -29,7 +29,7 @@ class SGD:
     Attributes
     ----------
     velocity:
-        v by parameter name; empty before the first step and always when μ = 0.
+        v by parameter name; empty before the first step, and left as it is when μ = 0.
 
     Raises
     ------
@@ -53,7 +53,7 @@ class SGD:
         Raises
         ------
         ValueError
-            If the two, or the velocity, differ in their names or shapes.
+            If the two, or the velocity, differ in their names or shapes, or a parameter is read-only.
         TypeError
             If they differ in dtype.
         """
@@ -61,6 +61,8 @@ class SGD:
         if self.velocity:
             check_names("velocity", self.velocity, params)
         for name, parameter in params.items():
+            if not parameter.flags.writeable:
+                raise ValueError(f"params[{name!r}] is read-only, expected an array to update in place")
             check_like(f"grads[{name!r}]", grads[name], parameter)
             if self.velocity:
                 check_like(f"velocity[{name!r}]", self.velocity[name], parameter)

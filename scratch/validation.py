@@ -1,7 +1,8 @@
 """Refusals at the door: each names the argument, what came and what was expected."""
 
 import math
-from collections.abc import Mapping
+import numbers
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -15,16 +16,25 @@ FLOATING = (np.dtype(np.float32), np.dtype(np.float64))
 
 def check_dtype(name: str, dtype: DTypeLike) -> np.dtype[np.floating[Any]]:
     """Return `dtype` as a NumPy dtype; raise `TypeError` unless it is float32 or float64."""
-    resolved: np.dtype[Any] = np.dtype(dtype)
+    try:
+        # np.dtype(None) is float64: nobody asked for that.
+        resolved: np.dtype[Any] | None = None if dtype is None else np.dtype(dtype)
+    except TypeError:
+        resolved = None
     if resolved not in FLOATING:
-        raise TypeError(f"{name} is {resolved}, expected float32 or float64")
+        raise TypeError(f"{name} is {dtype if resolved is None else resolved}, expected float32 or float64")
     return resolved
 
 
 def check_array(name: str, x: Any, dtype: np.dtype[Any] | None = None) -> None:
-    """Raise `TypeError` unless `x` is an array of `dtype` (None: of float32 or float64)."""
-    if not isinstance(x, np.ndarray):
+    """Raise unless `x` is an array of `dtype` (None: of float32 or float64) with at least one axis.
+
+    Subclasses are refused but for `np.memmap`: a `*` of two `np.matrix` is another product than the layers mean.
+    """
+    if type(x) not in (np.ndarray, np.memmap):
         raise TypeError(f"{name} is a {type(x).__name__}, expected a NumPy array")
+    if x.ndim == 0:
+        raise ValueError(f"{name} has shape (), expected at least one axis")
     if dtype is None:
         check_dtype(f"{name}.dtype", x.dtype)
     elif x.dtype != dtype:
@@ -49,24 +59,47 @@ def check_like(name: str, x: Any, other: Array) -> None:
 
 def check_count(name: str, value: Any) -> int:
     """Return `value` if it is a whole number of at least 1, else raise `TypeError` or `ValueError`."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} is {value!r}, expected an int")
     if value < 1:
         raise ValueError(f"{name} is {value}, expected at least 1")
     return int(value)
 
 
+def check_sizes(sizes: Any) -> tuple[int, ...]:
+    """Return n^0 … n^L as a tuple of at least two ints of at least 1, else raise `TypeError` or `ValueError`."""
+    if not isinstance(sizes, Sequence) or isinstance(sizes, str):
+        raise TypeError(f"sizes is {sizes!r}, expected a sequence of ints: inputs, units of each layer")
+    checked = tuple(check_count(f"sizes[{i}]", size) for i, size in enumerate(sizes))
+    if len(checked) < 2:
+        raise ValueError(f"sizes is {checked}, expected at least two numbers: inputs and outputs")
+    return checked
+
+
 def check_number(name: str, value: Any, *, above: float | None = None, least: float | None = None) -> float:
     """Return `value` if it is a finite number, greater than `above` and at least `least`; else raise."""
-    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} is {value!r}, expected a number")
-    if not math.isfinite(value):
+    try:
+        number = float(value)
+    except OverflowError:  # an int beyond double precision
+        number = math.inf
+    if not math.isfinite(number):
         raise ValueError(f"{name} is {value}, expected a finite number")
-    if above is not None and not value > above:
+    if above is not None and not number > above:
         raise ValueError(f"{name} is {value}, expected a number greater than {above:g}")
-    if least is not None and not value >= least:
+    if least is not None and not number >= least:
         raise ValueError(f"{name} is {value}, expected a number of at least {least:g}")
-    return float(value)
+    return number
+
+
+def check_generator(name: str, rng: Any) -> np.random.Generator:
+    """Return `rng`, or for None a generator of fresh entropy; raise `TypeError` for anything else, a bare seed too."""
+    if rng is None:
+        return np.random.default_rng()
+    if not isinstance(rng, np.random.Generator):
+        raise TypeError(f"{name} is {rng!r}, expected a numpy.random.Generator, such as numpy.random.default_rng(0)")
+    return rng
 
 
 def state_faults(state: Mapping[str, Any], own: Mapping[str, Array], *, strict: bool) -> list[str]:

@@ -8,13 +8,6 @@ from torch import Tensor
 from torchref.validation import check_dtype
 
 
-def fresh_generator() -> torch.Generator:
-    """A generator seeded with fresh entropy, as `numpy.random.default_rng()` is."""
-    generator = torch.Generator()
-    generator.seed()
-    return generator
-
-
 def lecun_uniform(
     shape: tuple[int, ...],
     *,
@@ -36,8 +29,15 @@ def lecun_uniform(
     device:
         Where the result goes; None is the CPU.
 
+    Raises
+    ------
+    TypeError, ValueError
+        For another dtype, or a fan-in of 0.
+
     Source: LeCun et al., Efficient BackProp (1998), section 4.6 (σ = F^(−1/2)).
     """
+    if not math.prod(shape[1:]):
+        raise ValueError(f"shape is {tuple(shape)}, expected a fan-in of at least 1")
     bound = math.sqrt(3 / math.prod(shape[1:]))
     weight = torch.empty(shape, dtype=torch.float64).uniform_(-bound, bound, generator=rng)
     return weight.to(dtype=check_dtype("dtype", dtype), device=device)

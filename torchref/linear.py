@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from torchref import init
 from torchref.module import Module
-from torchref.validation import check_count, check_dtype, check_shape, check_tensor
+from torchref.validation import check_count, check_dtype, check_generator, check_shape, check_tensor
 
 
 class Linear(Module, nn.Linear):
@@ -27,7 +27,7 @@ class Linear(Module, nn.Linear):
     Raises
     ------
     TypeError, ValueError
-        Where a size is no int or below 1, or the dtype is neither float32 nor float64.
+        Where a size is no int or below 1, the dtype is neither float32 nor float64, or rng is no generator.
 
     Source: 多层感知机的运算, z^(l) = W^(l)·a^(l−1) + b^(l).
     """
@@ -44,8 +44,8 @@ class Linear(Module, nn.Linear):
     ) -> None:
         shape = (check_count("out_features", out_features), check_count("in_features", in_features))
         # On the meta device: nn.Linear would draw its weights from torch's global generator.
-        super().__init__(in_features, out_features, bias, device="meta", dtype=check_dtype("dtype", dtype))
-        weight = init.lecun_uniform(shape, rng=rng or init.fresh_generator(), dtype=dtype, device=device)
+        super().__init__(shape[1], shape[0], bias, device="meta", dtype=check_dtype("dtype", dtype))
+        weight = init.lecun_uniform(shape, rng=check_generator("rng", rng), dtype=dtype, device=device)
         self.weight = nn.Parameter(weight)
         if bias:
             self.bias = nn.Parameter(init.zeros(shape[:1], dtype=dtype, device=device))

@@ -7,11 +7,10 @@ from typing import TypeAlias
 import torch
 from torch import nn
 
-from torchref import init
 from torchref.activation import Tanh
 from torchref.linear import Linear
 from torchref.module import Sequential
-from torchref.validation import check_count
+from torchref.validation import check_generator, check_sizes
 
 Activation: TypeAlias = nn.Module | Callable[[], nn.Module]
 """An activation as an object, `Tanh(1.7159, 2 / 3)`, or as what makes one, `ReLU` or `Tanh.lecun`."""
@@ -24,6 +23,17 @@ def make_activation(activation: Activation) -> nn.Module:
     if not isinstance(made, nn.Module):
         raise TypeError(f"activation is {activation!r}, expected an activation object or a factory such as Tanh.lecun")
     return made
+
+
+def make_activations(activation: Activation | Sequence[Activation], depth: int) -> list[nn.Module]:
+    """The activations f_1 … of a network of `depth` layers, as `MLP` documents them; anything else is refused."""
+    if isinstance(activation, str) or not isinstance(activation, Sequence):
+        # One is made for the output layer too, and dropped: a network without hidden layers checks it all the same.
+        return [make_activation(activation) for _ in range(depth)][: depth - 1]
+    if len(activation) not in (depth - 1, depth):
+        expected = f"one object or factory, or {depth - 1} or {depth} of them"
+        raise ValueError(f"activation is {activation!r}, expected {expected}")
+    return [make_activation(one) for one in activation]
 
 
 class MLP(Sequential):
@@ -64,20 +74,13 @@ class MLP(Sequential):
         rng: torch.Generator | None = None,
         device: torch.device | str | None = None,
     ) -> None:
-        sizes = tuple(check_count(f"sizes[{i}]", size) for i, size in enumerate(sizes))
-        depth = len(sizes) - 1
-        if depth < 1:
-            raise ValueError(f"sizes is {sizes}, expected at least two numbers: inputs and outputs")
-        rng = rng or init.fresh_generator()
-        each = list(activation) if isinstance(activation, Sequence) else [activation] * (depth - 1)
-        if isinstance(activation, str) or len(each) not in (depth - 1, depth):
-            raise (TypeError if isinstance(activation, str) else ValueError)(
-                f"activation is {activation!r}, expected one object or factory, or {depth - 1} or {depth} of them"
-            )
+        sizes = check_sizes(sizes)
+        rng = check_generator("rng", rng)
+        made = make_activations(activation, len(sizes) - 1)
         layers: dict[str, nn.Module] = {}
         for i, (below, here) in enumerate(pairwise(sizes), start=1):
             layers[f"fc{i}"] = Linear(below, here, dtype=dtype, rng=rng, device=device)
-            if i <= len(each):
-                layers[f"f{i}"] = make_activation(each[i - 1])
+            if i <= len(made):
+                layers[f"f{i}"] = made[i - 1]
         super().__init__(layers)
         self.sizes = sizes

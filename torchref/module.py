@@ -51,12 +51,12 @@ class Sequential(Module, nn.Sequential):
         if not layers:
             raise ValueError("layers is empty, expected at least one layer")
         for name, layer in layers.items():
-            if not name or "." in name:
+            if not isinstance(name, str) or not name or "." in name:
                 raise ValueError(f"layers has the name {name!r}, expected a non-empty name without a dot")
             if not isinstance(layer, nn.Module):
                 raise TypeError(f"layers[{name!r}] is a {type(layer).__name__}, expected an nn.Module")
-        holders = [id(layer) for layer in layers.values() if next(layer.parameters(), None) is not None]
-        if len(set(holders)) < len(holders):
+        tensors = [id(tensor) for layer in layers.values() for tensor in layer.parameters()]
+        if len(set(tensors)) < len(tensors):
             raise ValueError("layers has one layer with parameters under two names, expected each to stand once")
         super().__init__(OrderedDict(layers))
 

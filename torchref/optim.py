@@ -28,7 +28,7 @@ class SGD:
     Attributes
     ----------
     velocity:
-        Momentum buffers by parameter name; empty before the first step and always when μ = 0.
+        Momentum buffers by parameter name; empty before the first step, and left as it is when μ = 0.
 
     Raises
     ------

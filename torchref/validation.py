@@ -1,7 +1,8 @@
 """Refusals at the door: each names the argument, what came and what was expected."""
 
 import math
-from collections.abc import Mapping
+import numbers
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -19,9 +20,11 @@ def check_dtype(name: str, dtype: torch.dtype) -> torch.dtype:
 
 
 def check_tensor(name: str, x: Any, dtype: torch.dtype | None = None) -> None:
-    """Raise `TypeError` unless `x` is a tensor of `dtype` (None: of float32 or float64)."""
+    """Raise unless `x` is a tensor of `dtype` (None: of float32 or float64) with at least one axis."""
     if not isinstance(x, Tensor):
         raise TypeError(f"{name} is a {type(x).__name__}, expected a torch.Tensor")
+    if x.ndim == 0:
+        raise ValueError(f"{name} has shape (), expected at least one axis")
     if dtype is None:
         check_dtype(f"{name}.dtype", x.dtype)
     elif x.dtype != dtype:
@@ -46,24 +49,49 @@ def check_like(name: str, x: Any, other: Tensor) -> None:
 
 def check_count(name: str, value: Any) -> int:
     """Return `value` if it is a whole number of at least 1, else raise `TypeError` or `ValueError`."""
-    if isinstance(value, bool) or not isinstance(value, int):
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} is {value!r}, expected an int")
     if value < 1:
         raise ValueError(f"{name} is {value}, expected at least 1")
-    return value
+    return int(value)
+
+
+def check_sizes(sizes: Any) -> tuple[int, ...]:
+    """Return n^0 … n^L as a tuple of at least two ints of at least 1, else raise `TypeError` or `ValueError`."""
+    if not isinstance(sizes, Sequence) or isinstance(sizes, str):
+        raise TypeError(f"sizes is {sizes!r}, expected a sequence of ints: inputs, units of each layer")
+    checked = tuple(check_count(f"sizes[{i}]", size) for i, size in enumerate(sizes))
+    if len(checked) < 2:
+        raise ValueError(f"sizes is {checked}, expected at least two numbers: inputs and outputs")
+    return checked
 
 
 def check_number(name: str, value: Any, *, above: float | None = None, least: float | None = None) -> float:
     """Return `value` if it is a finite number, greater than `above` and at least `least`; else raise."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} is {value!r}, expected a number")
-    if not math.isfinite(value):
+    try:
+        number = float(value)
+    except OverflowError:  # an int beyond double precision
+        number = math.inf
+    if not math.isfinite(number):
         raise ValueError(f"{name} is {value}, expected a finite number")
-    if above is not None and not value > above:
+    if above is not None and not number > above:
         raise ValueError(f"{name} is {value}, expected a number greater than {above:g}")
-    if least is not None and not value >= least:
+    if least is not None and not number >= least:
         raise ValueError(f"{name} is {value}, expected a number of at least {least:g}")
-    return float(value)
+    return number
+
+
+def check_generator(name: str, rng: Any) -> torch.Generator:
+    """Return `rng`, or for None a generator of fresh entropy; raise `TypeError` for anything else, a bare seed too."""
+    if rng is None:
+        fresh = torch.Generator()
+        fresh.seed()
+        return fresh
+    if not isinstance(rng, torch.Generator):
+        raise TypeError(f"{name} is {rng!r}, expected a torch.Generator, such as torch.Generator().manual_seed(0)")
+    return rng
 
 
 def state_faults(state: Mapping[str, Any], own: Mapping[str, Tensor], *, strict: bool) -> list[str]:
