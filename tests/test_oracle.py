@@ -182,7 +182,7 @@ def test_a_penalty_on_the_wrong_names_is_told_so() -> None:
 
 def test_an_optimiser_without_its_state_is_told_so() -> None:
     optimizer = scratch.SGD(0.1, momentum=0.9)
-    forgetful = SimpleNamespace(step=optimizer.step, state_dict=dict)
+    forgetful = SimpleNamespace(step=optimizer.step, state_dict=dict, load_state_dict=lambda _: None)
     params = {"weight": np.ones((2, 2))}
     report = oracle.check_sgd("case", forgetful, torchref.SGD(0.1, momentum=0.9), params, [params])
     assert "step 1, state: has [], oracle ['weight']" in str(report)

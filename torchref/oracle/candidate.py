@@ -71,7 +71,10 @@ class OptimizerCandidate(Protocol):
         """Update in place."""
 
     def state_dict(self) -> dict[str, Any]:
-        """The state by parameter name."""
+        """Copies of the state by parameter name."""
+
+    def load_state_dict(self, state: Any, /) -> Any:
+        """Take copies of a state."""
 
 
 def to_tensor(array: Array) -> Tensor:

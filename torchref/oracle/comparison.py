@@ -154,7 +154,12 @@ def compare(tensor: str, mine: Any, oracle: Any, bound: Any, criterion: str) -> 
     np.subtract(wide_a, wide_t, out=error, where=finite)
     error = np.abs(error)
     allowed = np.broadcast_to(to_array(bound).astype(np.float64), t.shape)
-    # Where the bound is 0 (or NaN, from non-finite magnitudes) only equality passes.
+    if (unbounded := np.argwhere(finite & ~np.isfinite(allowed))).size:
+        at = tuple(int(i) for i in unbounded[0])
+        return Comparison(
+            tensor, criterion, np.inf, f"nothing can be judged at {list(at)}: the bound there is {allowed[at]}"
+        )
+    # Where the bound is 0 only equality passes.
     ratio = np.divide(error, allowed, out=np.where(error == 0, 0.0, np.inf), where=(allowed > 0) & finite)
     index = np.unravel_index(int(np.argmax(ratio)), ratio.shape)
     return Comparison(

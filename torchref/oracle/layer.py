@@ -27,21 +27,21 @@ def gradients(reference: nn.Module, x: Tensor, dy: Tensor) -> dict[str, Tensor]:
 
 
 def absolute_pass(reference: nn.Module, x: Tensor, dy: Tensor) -> dict[str, Tensor]:
-    """S of every tensor of a linear layer: the same operation run on |W|, |b|, |x| and |dy|."""
-    twin = copy.deepcopy(reference)
+    """S of every tensor of a linear layer: the same operation run on |W|, |b|, |x| and |dy|, in float64."""
+    twin = copy.deepcopy(reference).double()
     with torch.no_grad():
         for parameter in twin.parameters():
             parameter.abs_()
-    return gradients(twin, x.abs(), dy.abs())
+    return gradients(twin, x.double().abs(), dy.double().abs())
 
 
 def count_terms(reference: nn.Module, x: Tensor, dy: Tensor) -> dict[str, Tensor]:
     """n of every tensor of a linear layer, elementwise: the same operation run on ones counts what is summed."""
-    twin = copy.deepcopy(reference)
+    twin = copy.deepcopy(reference).double()
     with torch.no_grad():
         for parameter in twin.parameters():
             parameter.fill_(1)
-    return gradients(twin, torch.ones_like(x), torch.ones_like(dy))
+    return gradients(twin, torch.ones_like(x).double(), torch.ones_like(dy).double())
 
 
 def observe(candidate: LayerCandidate, x: Array, dy: Array) -> dict[str, Any]:
@@ -78,6 +78,7 @@ def check_layer(
     NotImplementedError
         If no rule is known for the rounding errors of the reference's type.
     """
+    reference = copy.deepcopy(reference).cpu()  # as the arrays are; S, n and the truth are computed there too
     # The oracle's results and the look at purity come before anything that could have changed x.
     oracle = gradients(reference, to_tensor(x), to_tensor(dy))
     purity = check_purity(candidate, x, dy)
@@ -93,8 +94,8 @@ def judge(
     *,
     integers: bool = False,
 ) -> list[Comparison]:
-    """The comparisons of "y", "dx" and "grad <name>" by the criterion that fits the layer; names must agree first."""
-    if mine.keys() != oracle.keys():
+    """The comparisons of "y", "dx" and "grad <name>" by the criterion that fits the layer; their names come first."""
+    if list(mine) != list(oracle):
         fault = f"returns {', '.join(mine)}, the oracle {', '.join(oracle)}"
         return [Comparison("names", "5 form", np.inf, fault)]
     xt, dyt = to_tensor(x), to_tensor(dy)
@@ -107,9 +108,10 @@ def judge(
         pairs = {"y": truth.activation(reference, x), "dx": truth.activation_gradient(reference, x, dy)}
         return [criteria.elementwise(name, mine[name], *pair) for name, pair in pairs.items()]
     if isinstance(reference, Softmax):
-        sx = torch.zeros_like(xt)  # the input is exact
-        sy = magnitude.forward(reference, xt, oracle["y"], sx)
-        back = magnitude.backward(reference, magnitude.Values(xt, oracle["y"], dyt), sx, sy, dyt.abs())
+        values = magnitude.Values(xt.double(), oracle["y"].double(), dyt.double())
+        sx = torch.zeros_like(values.x)  # the input is exact
+        sy = magnitude.forward(reference, values.x, values.y, sx)
+        back = magnitude.backward(reference, values, sx, sy, values.dy.abs())
         return [
             criteria.elementwise("y", mine["y"], *truth.softmax(x)),
             criteria.linear_operation("dx", mine["dx"], oracle["dx"], back.dx, torch.tensor(x.shape[1])),

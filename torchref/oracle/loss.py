@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torchref.oracle import criteria, magnitude
 from torchref.oracle.candidate import LossCandidate, PenaltyCandidate, to_tensor
 from torchref.oracle.comparison import Array, Comparison, Report
-from torchref.oracle.purity import check_loss_purity
+from torchref.oracle.purity import check_loss_purity, check_penalty_purity
 
 
 class LossGradient(NamedTuple):
@@ -36,7 +36,8 @@ def compare_loss(
     doutput = candidate.backward(cache)
     output_t, target_t = to_tensor(output), to_tensor(target)
     oracle = loss_gradient(reference, output_t, target_t)
-    s = magnitude.loss(reference, output_t, target_t, torch.zeros_like(output_t))
+    wide = output_t.double()
+    s = magnitude.loss(reference, wide, target_t, torch.zeros_like(wide))  # zeros: the output is exact here
     return (
         criteria.linear_operation("loss", value, oracle.value, s.value, torch.tensor(output.size)),
         criteria.linear_operation("doutput", doutput, oracle.doutput, s.doutput, torch.tensor(output.shape[-1])),
@@ -54,9 +55,10 @@ def check_penalty(case: str, candidate: PenaltyCandidate, reference: nn.Module, 
 
     All its terms are positive, so the value is its own S.
     """
+    leaves = {name: to_tensor(array).requires_grad_() for name, array in params.items()}
+    purity = check_penalty_purity(candidate, params)  # before anything could have changed the parameters
     value, cache = candidate.forward(params)
     grads = candidate.backward(cache)
-    leaves = {name: to_tensor(array).requires_grad_() for name, array in params.items()}
     oracle = reference(leaves)
     flat = torch.autograd.grad(oracle, list(leaves.values()), allow_unused=True)
     theirs = {name: grad for name, grad in zip(leaves, flat, strict=True) if grad is not None}
@@ -70,4 +72,4 @@ def check_penalty(case: str, candidate: PenaltyCandidate, reference: nn.Module, 
         comparisons += [
             criteria.linear_operation(f"grad {name}", grads[name], t, t.abs(), one) for name, t in theirs.items()
         ]
-    return Report(case, tuple(comparisons))
+    return Report(case, (*comparisons, *purity))

@@ -11,8 +11,9 @@ which its error is proportional to first order:
     da = Wᵀδ        S_da = |W|ᵀ S_δ
     dW = δ aᵀ       S_dW = S_δ S_aᵀ,                db = δ: S_db = S_δ, summed over the batch
 
-Each line is the error a term inherits plus the rounding it adds. One rule per kind of layer or loss; a network of other
-layers needs a rule of its own here first.
+Each line is the error a term inherits plus the rounding it adds. Everything here is float64, whatever the network's
+dtype: the magnitudes of a float32 network may overflow where its values do not. One rule per kind of layer or loss; a
+network of other layers needs a rule of its own here first.
 """
 
 from collections.abc import Callable
@@ -55,7 +56,7 @@ def backward(layer: nn.Module, values: Values, sx: Tensor, sy: Tensor, sdy: Tens
 
 @forward.register(nn.Linear)
 def _(layer: nn.Linear, x: Tensor, y: Tensor, sx: Tensor) -> Tensor:  # noqa: ARG001
-    magnitude = sx @ layer.weight.abs().T
+    magnitude = sx @ layer.weight.abs().to(sx.dtype).T
     return magnitude if layer.bias is None else magnitude + layer.bias.abs()
 
 
@@ -64,7 +65,7 @@ def _(layer: nn.Linear, values: Values, sx: Tensor, sy: Tensor, sdy: Tensor) -> 
     grads = {"weight": sdy.T @ sx}
     if layer.bias is not None:
         grads["bias"] = sdy.sum(0)
-    return Backward(sdy @ layer.weight.abs(), grads)
+    return Backward(sdy @ layer.weight.abs().to(sdy.dtype), grads)
 
 
 Slope = Callable[[nn.Module, Tensor], Tensor]

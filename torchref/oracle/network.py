@@ -1,5 +1,6 @@
 """A whole network and its loss held against torch, and the layer found where a difference begins."""
 
+import copy
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ from torchref.oracle.layer import gradients, judge
 from torchref.oracle.layer import observe as observe_layer
 from torchref.oracle.loss import compare_loss
 
-KINKED: tuple[type[nn.Module], ...] = (ReLU, Threshold, nn.ReLU)
+KINKED: tuple[type[nn.Module], ...] = (ReLU, Threshold)
 """Activations with a kink at 0: close to it two correct programs may take different sides."""
 KINK_ROUNDINGS = 8
 """A draw with a pre-activation within 8·eps·S of a kink is to be drawn again."""
@@ -25,7 +26,8 @@ KINK_ROUNDINGS = 8
 class Pass(NamedTuple):
     """One forward and backward pass of the oracle.
 
-    `tensors` holds everything by name in the order of computation: "output/<layer>" forward, "loss", "doutput", then
+    `tensors` holds everything by name in the order of computation: "output/<layer>" forward, "output" (the last of
+    them again: what the network returned rather than what it traced), "loss", "doutput", then
     backward "dx/<layer>" (the gradient at the layer's input; the first layer's is the network's) and
     "grad/<layer>.<parameter>". `magnitudes` has S of each under the same names, `seen` what each layer was given;
     `kinked` tells that the draw is too close to a kink to judge.
@@ -40,7 +42,8 @@ class Pass(NamedTuple):
 def run(reference: nn.Sequential, reference_loss: nn.Module, x: Array, target: Array) -> Pass:
     """Run the oracle's network and loss once, keeping every tensor on the way and its magnitude S."""
     layers = dict(zip(reference._modules, reference, strict=True))
-    start = to_tensor(x).to(next(reference.parameters()).device).requires_grad_()
+    home = next((parameter.device for parameter in reference.parameters()), torch.device("cpu"))
+    start = to_tensor(x).to(home).requires_grad_()
     labels = to_tensor(target).to(start.device)
     signals = [start]
     for layer in layers.values():
@@ -52,24 +55,26 @@ def run(reference: nn.Sequential, reference_loss: nn.Module, x: Array, target: A
 
     with torch.no_grad():
         tensors = {f"output/{name}": y.detach() for name, y in zip(layers, signals[1:], strict=True)}
-        sizes = [start.abs()]
+        wide = [signal.detach().double() for signal in signals]
+        sizes = [wide[0].abs()]
         kinked = False
-        for layer, x_l, y_l in zip(layers.values(), signals, signals[1:], strict=False):
+        for layer, x_l, y_l in zip(layers.values(), wide, wide[1:], strict=False):
             if isinstance(layer, KINKED):
-                margin = KINK_ROUNDINGS * criteria.unit(x_l) * sizes[-1]
+                margin = KINK_ROUNDINGS * criteria.unit(start) * sizes[-1]
                 kinked |= bool((x_l.abs() <= margin).any())
             sizes.append(magnitude.forward(layer, x_l, y_l, sizes[-1]))
         magnitudes = {f"output/{name}": s for name, s in zip(layers, sizes[1:], strict=True)}
 
-        s_loss = magnitude.loss(reference_loss, signals[-1], labels, sizes[-1])
-        tensors |= {"loss": loss.detach(), "doutput": arriving[-1]}
-        magnitudes |= {"loss": s_loss.value, "doutput": s_loss.doutput}
+        s_loss = magnitude.loss(reference_loss, wide[-1], labels, sizes[-1])
+        tensors |= {"output": signals[-1].detach(), "loss": loss.detach(), "doutput": arriving[-1]}
+        magnitudes |= {"output": sizes[-1], "loss": s_loss.value, "doutput": s_loss.doutput}
 
         seen = {}
         s_arriving = s_loss.doutput
         for i, (name, layer) in reversed(list(enumerate(layers.items()))):
             seen[name] = magnitude.Values(signals[i].detach(), signals[i + 1].detach(), arriving[i + 1])
-            back = magnitude.backward(layer, seen[name], sizes[i], sizes[i + 1], s_arriving)
+            values = magnitude.Values(wide[i], wide[i + 1], arriving[i + 1].double())
+            back = magnitude.backward(layer, values, sizes[i], sizes[i + 1], s_arriving)
             tensors[f"dx/{name}"] = arriving[i]
             magnitudes[f"dx/{name}"] = s_arriving = back.dx
             for parameter, s in back.grads.items():
@@ -105,10 +110,10 @@ def observe(candidate: NetworkCandidate, candidate_loss: LossCandidate, x: Array
     doutput = candidate_loss.backward(loss_cache)
     dx, grads = candidate.backward(doutput, cache)
     traced = candidate.trace(x)
-    first, last = next(iter(traced)), next(reversed(traced))
+    first = next(iter(traced))
     return {
         **{f"output/{name}": y for name, y in traced.items()},
-        f"output/{last}": output,
+        "output": output,
         "loss": value,
         "doutput": doutput,
         f"dx/{first}": dx,
@@ -133,15 +138,13 @@ def check_network(
     """
     oracle = run(reference, reference_loss, x, target)
     mine = observe(candidate, candidate_loss, x, target)
-    wanted = {name for name in oracle.tensors if name.startswith("grad/")}
-    names = tuple(
-        Comparison(name, "5 form", np.inf, fault)
-        for faulty, fault in (
-            (wanted - mine.keys(), "is missing"),
-            (mine.keys() - oracle.tensors.keys(), "is unexpected"),
-        )
-        for name in sorted(faulty)
-    )
+    wanted = [f"grad/{name}" for name, _ in reference.named_parameters()]
+    came = [name for name in mine if name.startswith("grad/")]
+    faults = [(name, "is missing") for name in wanted if name not in came]
+    faults += [(name, "is unexpected") for name in mine if name not in oracle.tensors]
+    if not faults and came != wanted:
+        faults = [("gradients", f"come in the order {came}, the parameters in {wanted}")]
+    names = tuple(Comparison(name, "5 form", np.inf, fault) for name, fault in faults)
     free = judge_pass(oracle, {name: mine[name] for name in mine.keys() & oracle.tensors.keys()}, case)
     comparisons = (*free.comparisons, *names)
     if all(c.passed for c in comparisons):
@@ -173,5 +176,6 @@ def locate(
 
 def force(layer: LayerCandidate, reference: nn.Module, values: magnitude.Values) -> list[Comparison]:
     """One layer on the oracle's exact input and upstream gradient."""
+    reference = copy.deepcopy(reference).cpu()
     x, dy = (np.array(t.cpu().numpy()) for t in (values.x, values.dy))
-    return judge(reference, x, dy, observe_layer(layer, x, dy), gradients(reference, values.x, values.dy))
+    return judge(reference, x, dy, observe_layer(layer, x, dy), gradients(reference, to_tensor(x), to_tensor(dy)))

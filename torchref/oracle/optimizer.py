@@ -47,9 +47,11 @@ def check_sgd(
     """
     mine = {name: np.array(array) for name, array in params.items()}
     theirs = {name: to_tensor(array) for name, array in params.items()}
-    s_param = {name: to_tensor(np.abs(array)) for name, array in params.items()}
+    s_param = {name: to_tensor(np.abs(array)).double() for name, array in params.items()}
     start = reference.state_dict()  # not empty where training goes on from a state
-    s_velocity = {name: start[name].abs() if name in start else torch.zeros_like(s) for name, s in s_param.items()}
+    s_velocity = {
+        name: start[name].abs().double() if name in start else torch.zeros_like(s) for name, s in s_param.items()
+    }
     comparisons = []
     given = [{name: np.array(array) for name, array in gradient.items()} for gradient in grads]
     for step, gradient in enumerate(grads, start=1):
@@ -80,4 +82,24 @@ def check_sgd(
                 criteria.linear_operation(f"step {step}, velocity {k}", my_state[k], v, s_velocity[k], n)
                 for k, v in their_state.items()
             ]
-    return Report(case, tuple(comparisons))
+    return Report(case, (*comparisons, *_state_copies(candidate)))
+
+
+def _state_copies(candidate: OptimizerCandidate) -> list[Comparison]:
+    """Whether the optimiser's state can be reached through what it gave or took."""
+    state = candidate.state_dict()
+    before = {name: np.array(value) for name, value in state.items()}
+
+    def verdict(what: str, fault: str) -> Comparison:
+        now = candidate.state_dict()
+        intact = all(same_bits(value, now[name]) for name, value in before.items())
+        return Comparison(what, "5 form", 0.0 if intact else np.inf, "" if intact else fault)
+
+    for value in state.values():
+        value += 1
+    given = verdict("state_dict gives copies", "changing what it gave changes the state")
+    handed = {name: np.array(value) for name, value in before.items()}
+    candidate.load_state_dict(handed)
+    for value in handed.values():
+        value += 1
+    return [given, verdict("load_state_dict takes copies", "changing what it took changes the state")]

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from torchref.oracle.candidate import LayerCandidate, LossCandidate
+from torchref.oracle.candidate import LayerCandidate, LossCandidate, PenaltyCandidate
 from torchref.oracle.comparison import Array, Comparison
 
 CRITERION = "5 purity"
@@ -47,6 +47,19 @@ def _differences(first: Mapping[str, Array], second: Mapping[str, Array], why: s
     return f"{', '.join(differ)} differ {why}" if differ else ""
 
 
+def _another(x: Array) -> Array:
+    """An input that differs from x in every respect a layer might remember: the values, and the batch size."""
+    rows = np.concatenate([x[::-1], np.zeros((2, *x.shape[1:]), x.dtype)])
+    return (rows + np.linspace(0.5, 1.5, rows.size).reshape(rows.shape)).astype(x.dtype)
+
+
+def _another_target(target: Array, classes: int) -> Array:
+    """A target for `_another`: other labels, or other dense rows."""
+    if np.issubdtype(target.dtype, np.floating):
+        return _another(target)
+    return ((np.concatenate([target[::-1], np.zeros(2, target.dtype)]) + 1) % classes).astype(target.dtype)
+
+
 def check_purity(layer: LayerCandidate, x: Array, dy: Array) -> list[Comparison]:
     """Criterion 5 for a layer or network, on an input and an upstream gradient of its output's shape."""
     given = {"x": x, "dy": dy, **layer.parameters()}
@@ -63,8 +76,7 @@ def check_purity(layer: LayerCandidate, x: Array, dy: Array) -> list[Comparison]
     alias = _aliases({"y": y}, given)
     # A second pass, on another input, is begun before the first is finished: a layer that keeps its input, or anything
     # else, on itself mixes the two up.
-    other_y, _ = layer.forward(np.ascontiguousarray(x[::-1]) + x.dtype.type(0.5))
-    del other_y
+    layer.forward(_another(x))
     first = results(dy, cache)
     kept = _snapshot(first)
     second = results(dy, cache)
@@ -92,7 +104,7 @@ def check_loss_purity(loss: LossCandidate, output: Array, target: Array) -> list
     given = {"output": output, "target": target}
     before = _snapshot(given)
     value, cache = loss.forward(output, target)
-    loss.forward(output + output.dtype.type(0.5), target)
+    loss.forward(_another(output), _another_target(target, output.shape[1]))
     doutput = np.asarray(loss.backward(cache))
     kept = np.array(doutput)
     second = np.asarray(loss.backward(cache))
@@ -105,4 +117,22 @@ def check_loss_purity(loss: LossCandidate, output: Array, target: Array) -> list
             "backward twice from one cache", _differences({"doutput": kept}, {"doutput": second}, "the second time")
         ),
         _verdict("rerun", _differences({"value": np.asarray(value), "doutput": kept}, rerun, "in a rerun")),
+    ]
+
+
+def check_penalty_purity(penalty: PenaltyCandidate, params: Mapping[str, Array]) -> list[Comparison]:
+    """Criterion 5 for a penalty."""
+    before = _snapshot(params)
+    value, cache = penalty.forward(params)
+    penalty.forward({name: _another(array) for name, array in params.items()})
+    grads = penalty.backward(cache)
+    kept = _snapshot(grads)
+    second = penalty.backward(cache)
+    again, again_cache = penalty.forward(params)
+    rerun = {"value": np.asarray(again), **penalty.backward(again_cache)}
+    return [
+        _verdict("penalty leaves its arguments alone", _changed(before, params)),
+        _verdict("gradients are not aliased", _aliases(grads, params)),
+        _verdict("backward twice from one cache", _differences(kept, second, "the second time")),
+        _verdict("rerun", _differences({"value": np.asarray(value), **kept}, rerun, "in a rerun")),
     ]
