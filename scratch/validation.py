@@ -21,7 +21,7 @@ def check_dtype(name: str, dtype: DTypeLike) -> np.dtype[np.floating[Any]]:
         resolved: np.dtype[Any] | None = None if dtype is None else np.dtype(dtype)
     except TypeError:
         resolved = None
-    if resolved not in FLOATING:
+    if resolved is None or resolved not in FLOATING:  # np.dtype("float64") == None holds
         raise TypeError(f"{name} is {dtype if resolved is None else resolved}, expected float32 or float64")
     return resolved
 

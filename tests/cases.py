@@ -1,4 +1,6 @@
-"""The one table of the harness: for each public class, constructor arguments × inputs, good and bad.
+"""The one table of the harness: for each public class, constructor arguments × inputs.
+
+The good ones stand here, the bad ones, with what each has to say, in refusals.py; test_mirror.py asks for both.
 
 A case is built in either wing from the same row: `make` gets the wing (the module `scratch` or `torchref`) and the
 dtype in that wing's own form, and spells the constructor call out. Adding a class to `scratch` without a row here is a
@@ -129,6 +131,15 @@ NETWORKS = (
         outputs=2,
     ),
     NetworkCase(
+        "MLP",
+        "an empty batch",
+        lambda w, d: w.MLP((3, 4, 2), dtype=d),
+        lambda w: w.CrossEntropy("sum"),
+        samples=0,
+        inputs=3,
+        outputs=2,
+    ),
+    NetworkCase(
         "Sequential",
         "softmax and threshold inside",
         lambda w, d: w.Sequential(
@@ -159,11 +170,13 @@ NETWORKS = (
 )
 
 LOSSES = (
-    LossCase("SquaredError", "mean, labels", lambda w: w.SquaredError(), ((6, 4), (1, 4), (0, 4), (4, 4))),
+    LossCase("SquaredError", "mean, labels", lambda w: w.SquaredError(), ((6, 4), (1, 4), (0, 4), (4, 4), (70, 5))),
     LossCase("SquaredError", "sum, labels", lambda w: w.SquaredError("sum"), ((6, 4), (0, 4))),
     LossCase("SquaredError", "mean, dense", lambda w: w.SquaredError(), ((6, 4), (1, 1)), dense_target=True),
     LossCase("SquaredError", "sum, dense", lambda w: w.SquaredError(reduction="sum"), ((6, 4),), dense_target=True),
-    LossCase("CrossEntropy", "mean", lambda w: w.CrossEntropy(), ((6, 4), (1, 4), (0, 4), (4, 4), (3, 1))),
+    LossCase(
+        "CrossEntropy", "mean", lambda w: w.CrossEntropy(), ((6, 4), (1, 4), (0, 4), (4, 4), (3, 1), (70, 5), (5, 300))
+    ),
     LossCase("CrossEntropy", "sum", lambda w: w.CrossEntropy(reduction="sum"), ((6, 4), (0, 4))),
     LossCase("CrossEntropy", "logits of 1e4", lambda w: w.CrossEntropy(), ((6, 4),), scale=1e4),
 )

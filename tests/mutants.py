@@ -371,15 +371,104 @@ MUTANTS = (
             "                velocity = self.velocity.get(name)\n                if velocity is None:\n                    velocity = self.velocity[name] = step\n                else:\n                    velocity *= self.momentum\n                    velocity += step\n",
         ),
     ),
+    # what a stranger found the harness blind to, once
+    mutant("relu′ as dy·(y > 0)", "activation.py", ("np.where(y <= 0, 0, dy)", "dy * (y > 0)")),
+    mutant("relu′ stops δ at NaN", "activation.py", ("np.where(y <= 0, 0, dy)", "np.where(y > 0, dy, 0)")),
+    mutant("hard limit's gradient 0·δ", "activation.py", ("np.zeros_like(dy), {}", "0 * dy, {}")),
+    mutant("the mean skips NaN", "loss.py", ("losses.sum() / losses", "np.nansum(losses) / losses")),
+    mutant(
+        "squared error skips NaN",
+        "loss.py",
+        (
+            "0.5 * (residual * residual).sum(axis=1)",
+            "0.5 * np.nansum(residual * residual, axis=1).astype(residual.dtype)",
+        ),
+    ),
+    mutant(
+        "labels kept on the loss",
+        "loss.py",
+        (
+            "        losses, softmax = cross_entropy(output, target)",
+            "        self.labels = target\n        losses, softmax = cross_entropy(output, target)",
+        ),
+        (
+            "doutput[np.arange(len(cache.labels)), cache.labels] -= 1",
+            "doutput[np.arange(len(cache.labels)), self.labels[: len(doutput)]] -= 1",
+        ),
+    ),
+    mutant(
+        "divisor kept on the loss",
+        "loss.py",
+        ("divisor = len(output) if self.reduction", "divisor = self.divisor = len(output) if self.reduction"),
+        ("return doutput / cache.divisor", "return doutput / self.divisor"),
+    ),
+    mutant(
+        "labels narrowed to int8",
+        "loss.py",
+        (
+            "doutput[np.arange(len(cache.labels)), cache.labels] -= 1",
+            "doutput[np.arange(len(cache.labels)), cache.labels.astype(np.int8)] -= 1",
+        ),
+    ),
+    mutant("the loss of the first 32 samples", "loss.py", ("losses.sum() / losses", "losses[:32].sum() / losses")),
+    mutant(
+        "dense target read in memory order",
+        "loss.py",
+        ("            dense = target\n", "            dense = target.ravel(order='K').reshape(target.shape)\n"),
+    ),
+    mutant(
+        "penalty's weights made positive",
+        "regularization.py",
+        (
+            "        squares = np.array(",
+            "        for w in weights.values():\n            np.abs(w, out=w)\n        squares = np.array(",
+        ),
+    ),
+    mutant(
+        "optimiser hands out its velocities",
+        "optim.py",
+        ("{name: velocity.copy() for name, velocity in self.velocity.items()}", "dict(self.velocity)"),
+    ),
+    mutant(
+        "optimiser keeps what it was handed",
+        "optim.py",
+        ("{name: velocity.copy() for name, velocity in state.items()}", "dict(state)"),
+    ),
+    mutant("decay by the number of axes", "optim.py", ("is_weight(name):", "parameter.ndim > 1:")),
+    mutant(
+        "gradient read in memory order",
+        "optim.py",
+        (
+            "            step = grads[name]\n",
+            "            step = grads[name].ravel(order='K').reshape(parameter.shape)\n",
+        ),
+    ),
+    mutant(
+        "gradients in backward order",
+        "module.py",
+        ("return dy, {name: grads[name] for name in self.parameters()}", "return dy, grads"),
+    ),
+    mutant(
+        "input read with the sign of its strides dropped",
+        "linear.py",
+        (
+            "    z = x @ weight.T\n",
+            "    if x.strides[1] < 0 < x.size:\n        x = np.ascontiguousarray(x[:, ::-1])\n    z = x @ weight.T\n",
+        ),
+    ),
     # models.py
     mutant(
         "no bias in the MLP",
         "models.py",
         ("Linear(below, here, dtype=dtype, rng=rng)", "Linear(below, here, bias=False, dtype=dtype, rng=rng)"),
     ),
-    mutant("one activation for all layers", "models.py", ("make_activation(each[i - 1])", "make_activation(each[0])")),
     mutant(
-        "an activation after the logits", "models.py", ("else [activation] * (depth - 1)", "else [activation] * depth")
+        "one activation for all layers",
+        "models.py",
+        ("[make_activation(one) for one in activation]", "[make_activation(activation[0]) for _ in activation]"),
+    ),
+    mutant(
+        "an activation after the logits", "models.py", ("for _ in range(depth)][: depth - 1]", "for _ in range(depth)]")
     ),
     mutant(
         "the MLP ignores the dtype",

@@ -41,6 +41,12 @@ REFUSALS = (
     Refusal("Linear with True inputs", lambda w: w.module.Linear(True, 4), TypeError, ("in_features", "True")),
     Refusal("Linear in float16", lambda w: w.module.Linear(2, 4, dtype=w.dtype("float16")), TypeError, ("float16",)),
     Refusal("Linear in int64", lambda w: w.module.Linear(2, 4, dtype=w.dtype("int64")), TypeError, ("int64",)),
+    Refusal("Linear in no dtype", lambda w: w.module.Linear(2, 4, dtype=None), TypeError, ("dtype is None", "float32")),
+    Refusal("Linear, a bare seed", lambda w: w.module.Linear(2, 4, rng=0), TypeError, ("rng is 0", "enerator")),
+    Refusal("MLP, a bare seed", lambda w: w.module.MLP((2, 4), rng=42), TypeError, ("rng is 42", "enerator")),
+    Refusal("MLP of a number", lambda w: w.module.MLP(5), TypeError, ("sizes is 5", "sequence")),
+    Refusal("MLP of a string", lambda w: w.module.MLP("5"), TypeError, ("sizes is '5'", "sequence")),
+    Refusal("MLP without hidden layers, no activation", lambda w: w.module.MLP((3, 2), 3), TypeError, ("is 3",)),
     Refusal("Logistic a=0", lambda w: w.module.Logistic(0), ValueError, ("a is 0", "greater than 0")),
     Refusal("Logistic a=nan", lambda w: w.module.Logistic(float("nan")), ValueError, ("a is nan", "finite")),
     Refusal("Logistic a='x'", lambda w: w.module.Logistic("x"), TypeError, ("a is 'x'", "number")),
@@ -56,6 +62,15 @@ REFUSALS = (
         ValueError,
         ("under two names",),
     ),
+    Refusal(
+        "Sequential, a layer with parameters twice, once nested",
+        lambda w: (lambda one: w.module.Sequential({"a": w.module.Sequential({"l": one}), "b": one}))(
+            w.module.Linear(3, 3)
+        ),
+        ValueError,
+        ("under two names",),
+    ),
+    Refusal("Sequential, name a number", lambda w: w.module.Sequential({1: w.module.ReLU()}), ValueError, ("name 1",)),
     Refusal("MLP of one size", lambda w: w.module.MLP((3,)), ValueError, ("(3,)", "at least two")),
     Refusal("MLP with 0 units", lambda w: w.module.MLP((3, 0, 2)), ValueError, ("sizes[1]", "0")),
     Refusal("MLP with '3' units", lambda w: w.module.MLP((3, "3")), TypeError, ("sizes[1]", "'3'")),
@@ -72,6 +87,7 @@ REFUSALS = (
     Refusal("CrossEntropy('none')", lambda w: w.module.CrossEntropy("none"), ValueError, ("'none'", "'sum'")),
     Refusal("L2Penalty(-1)", lambda w: w.module.L2Penalty(-1.0), ValueError, ("decay is -1", "at least 0")),
     Refusal("SGD(lr=nan)", lambda w: w.module.SGD(float("nan")), ValueError, ("lr is nan", "finite")),
+    Refusal("SGD(lr=10**400)", lambda w: w.module.SGD(10**400), ValueError, ("lr is 1000", "finite")),
     Refusal("SGD(lr=0)", lambda w: w.module.SGD(0.0), ValueError, ("lr is 0", "greater than 0")),
     Refusal("SGD(lr='0.1')", lambda w: w.module.SGD("0.1"), TypeError, ("lr is '0.1'",)),
     Refusal("SGD(momentum=1)", lambda w: w.module.SGD(0.1, 1.0), ValueError, ("momentum is 1", "less than 1")),
@@ -114,6 +130,7 @@ REFUSALS = (
         )
         for name in ("Threshold", "Logistic", "Tanh", "ReLU", "Identity", "Softmax")
     ),
+    Refusal("Tanh on no axis", lambda w: w.run(w.module.Tanh(), w.array((), X)), ValueError, ("shape ()", "one axis")),
     Refusal("Tanh on float16", lambda w: w.run(w.module.Tanh(), w.array((2,), "float16")), TypeError, ("float16",)),
     Refusal("MLP on 5 features", lambda w: w.run(w.module.MLP((4, 3)), w.array((2, 5), X)), ValueError, ("(N, 4)",)),
     # Losses
@@ -248,6 +265,12 @@ REFUSALS = (
         ),
     ),
     # Initialisers
+    Refusal(
+        "lecun_uniform without a fan-in",
+        lambda w: w.module.init.lecun_uniform((3, 0), rng=w.generator()),
+        ValueError,
+        ("(3, 0)", "fan-in"),
+    ),
     Refusal(
         "lecun_uniform in int32",
         lambda w: w.module.init.lecun_uniform((3, 2), rng=w.generator(), dtype=w.dtype("int32")),

@@ -11,6 +11,7 @@ import torch
 import scratch
 import torchref
 from tests import cases
+from tests.refusals import REFUSALS
 
 # Where an array lives is a question NumPy does not have.
 TORCH_ONLY = {"device"}
@@ -43,6 +44,11 @@ def test_every_public_name_has_a_twin_a_case_and_the_same_signature(name: str) -
     assert constructors == {k for k, v in vars(theirs).items() if isinstance(v, classmethod)}
     for constructor in constructors:
         assert parameters(getattr(ours, constructor)) == parameters(getattr(theirs, constructor))
+
+
+@pytest.mark.parametrize("name", sorted(set(scratch.__all__) - set(cases.ABSTRACT)))
+def test_every_public_name_refuses_something(name: str) -> None:
+    assert any(refusal.label.split()[0].split("(")[0].rstrip(",") == name for refusal in REFUSALS)
 
 
 def test_nothing_public_stands_in_one_wing_only() -> None:

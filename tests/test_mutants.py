@@ -17,7 +17,7 @@ def kill(bug: mutants.Mutant, folder: Path, seed: int) -> str:
                 if not report.passed:
                     first = report.failures[0]
                     return f"criterion {first.criterion}: {report.case}, {first.tensor}"
-        except (ArithmeticError, AttributeError, IndexError, TypeError, ValueError) as error:
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             return f"{type(error).__name__}: {error}"
     return ""
 

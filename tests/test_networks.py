@@ -158,6 +158,22 @@ def test_initialisers_draw_what_they_say(seed: int) -> None:
     np.testing.assert_array_equal(scratch.init.zeros((2, 3)), np.zeros((2, 3), np.float32))
 
 
+@pytest.mark.parametrize(
+    ("wing", "generator"), [(scratch, np.random.default_rng), (torchref, torch.Generator().manual_seed)]
+)
+def test_the_same_seed_gives_the_same_network(wing: Any, generator: Any) -> None:
+    first, second, other = (wing.MLP((4, 3, 2), rng=generator(seed)).state_dict() for seed in (1, 1, 2))
+    assert all(bool((first[name] == second[name]).all()) for name in first)
+    assert bool((first["fc1.weight"] != other["fc1.weight"]).any())
+    assert bool((first["fc1.weight"][:, :2].ravel()[:4] != first["fc2.weight"].ravel()[:4]).any())
+
+
+def test_numbers_of_either_library_are_numbers() -> None:
+    for wing in (scratch, torchref):
+        assert wing.Linear(np.int64(3), np.int32(2)).out_features == 2
+        assert wing.Logistic(np.float32(0.5)).a == 0.5
+
+
 def test_nothing_touches_global_random_state() -> None:
     numpy_before = np.random.get_state()[1].tobytes()  # noqa: NPY002 - the global state is what is looked at
     torch_before = torch.get_rng_state()

@@ -1,5 +1,6 @@
 """Bad input is refused by both wings, with what came and what was expected; nothing is changed by the attempt."""
 
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -74,6 +75,29 @@ def test_a_refused_step_changes_nothing(wing: ModuleType, array: Any) -> None:
         optimizer.step(params, {"a.weight": array(2), "b.weight": array(2)})
     assert all(bool((value == 1).all()) for value in params.values())
     assert optimizer.state_dict() == {}
+
+
+def test_a_read_only_parameter_stops_the_step_before_it_begins() -> None:
+    first, second = np.ones(2), np.ones(2)
+    second.flags.writeable = False
+    optimizer = scratch.SGD(0.1, momentum=0.9)
+    with pytest.raises(ValueError, match=r"params\['second'\] is read-only"):
+        optimizer.step({"first": first, "second": second}, {"first": np.ones(2), "second": np.ones(2)})
+    assert (first == 1).all()
+    assert optimizer.state_dict() == {}
+
+
+def test_array_subclasses_are_refused_but_for_memory_maps(tmp_path: Path) -> None:
+    masked = np.ma.masked_array(np.ones((2, 3), np.float32))
+    with pytest.raises(TypeError, match="x is a MaskedArray, expected a NumPy array"):
+        scratch.Tanh().forward(masked)
+    mapped = np.memmap(tmp_path / "x", np.float32, "w+", shape=(2, 3))
+    assert scratch.Tanh().forward(mapped)[0].shape == (2, 3)
+
+
+def test_unknown_dtypes_name_the_argument() -> None:
+    with pytest.raises(TypeError, match="dtype is foo, expected float32 or float64"):
+        scratch.Linear(2, 3, dtype="foo")
 
 
 @pytest.mark.parametrize(("wing", "array"), [(scratch, np.ones), (torchref, torch.ones)])
