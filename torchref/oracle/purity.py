@@ -81,6 +81,7 @@ def check_purity(layer: LayerCandidate, x: Array, dy: Array) -> list[Comparison]
     kept = _snapshot(first)
     second = results(dy, cache)
     again_y, again_cache = layer.forward(x)
+    again_y = np.array(again_y)
     again = results(dy, again_cache)
     return [
         _verdict("forward leaves its arguments alone", mutation),
@@ -92,9 +93,7 @@ def check_purity(layer: LayerCandidate, x: Array, dy: Array) -> list[Comparison]
         _verdict("gradients are returned anew", _differences(kept, first, "after a second backward")),
         _verdict(
             "rerun",
-            _differences(
-                {"y": first_y, **kept}, {"y": np.asarray(again_y), **again}, "in a rerun, or by another pass between"
-            ),
+            _differences({"y": first_y, **kept}, {"y": again_y, **again}, "in a rerun, or by another pass between"),
         ),
     ]
 
