@@ -99,22 +99,31 @@ def create(run: Mapping[str, RunFolder], config: TrainConfig, *, overwrite: bool
     config:
         The settings.
     overwrite:
-        Replace runs that exist. Only a folder that has a config.json is ever removed.
+        Replace runs that exist, and the comparison (`diff/`) that a replaced one was part of. Only a folder that has a
+        config.json is ever removed.
 
     Raises
     ------
     UserError
-        If a run exists and `overwrite` is not given, if something else lies there, or if the system refuses.
+        If a run exists and `overwrite` is not given, if something else lies there, if the other backend's run beside it
+        has other settings, or if the system refuses.
     """
     existing = [folder for folder in run.values() if _occupied(folder.path)]
+    strangers = [folder.path for folder in existing if not folder.config.is_file()]
+    if strangers:
+        raise UserError(
+            f"{strangers[0]} is not a run (it has no config.json), so it is not removed; move it away, or choose "
+            "another --seed or --runs-dir"
+        )
     if existing and not overwrite:
         raise UserError(
             f"the run {existing[0].path} exists: --resume continues it, --overwrite replaces it, "
             "another --seed or --runs-dir leaves it alone"
         )
-    strangers = [folder.path for folder in existing if not folder.config.is_file()]
-    if strangers:
-        raise UserError(f"--overwrite: {strangers[0]} is not a run (it has no config.json), so it is not removed")
+    _check_siblings(run, config)
+    comparison = RunFolder(next(iter(run.values())).path.parent / "diff")
+    if existing and comparison not in existing and comparison.config.is_file():
+        existing.append(comparison)
     try:
         for folder in existing:
             shutil.rmtree(folder.path)
@@ -157,11 +166,15 @@ def check_resumable(run: Mapping[str, RunFolder], config: TrainConfig) -> None:
         if config.epochs > old.epochs:
             changes.pop("epochs", None)
         if changes:
-            listed = "\n".join(f"  {flag(name)}: {was!r} -> {now!r}" for name, (was, now) in changes.items())
             raise UserError(
-                f"--resume: the settings differ from those of {path}:\n{listed}\n"
+                f"--resume: the settings differ from those of {path}:\n{listed(changes)}\n"
                 "a run continues with its own settings; only --epochs may change, and only grow"
             )
+
+
+def listed(changes: Mapping[str, tuple[Any, Any]]) -> str:
+    """Return one line per setting that differs, from `config.difference`."""
+    return "\n".join(f"  {flag(name)}: {was!r} -> {now!r}" for name, (was, now) in changes.items())
 
 
 def make_subfolders(folder: RunFolder) -> None:
@@ -182,6 +195,22 @@ def write_init(folder: RunFolder, params: Mapping[str, Array]) -> str:
     arrays: dict[str, Any] = dict(params)
     write_atomically(folder.init, lambda file: np.savez(file, allow_pickle=False, **arrays))
     return hashlib.sha256(folder.init.read_bytes()).hexdigest()
+
+
+def _check_siblings(run: Mapping[str, RunFolder], config: TrainConfig) -> None:
+    """Refuse settings other than those of the other backend's run: under one root, their curves are compared."""
+    root = next(iter(run.values())).path.parent
+    for name in ("scratch", "torch"):
+        sibling = RunFolder(root / name)
+        if name in run or not sibling.config.is_file():
+            continue
+        changes = difference(read_config(sibling), config)
+        changes = {key: pair for key, pair in changes.items() if key not in ("backend", "device")}
+        if changes:
+            raise UserError(
+                f"{sibling.path} has other settings, and the runs in one folder are compared:\n{listed(changes)}\n"
+                "--overwrite with --backend both replaces the two, another --seed or --runs-dir leaves it alone"
+            )
 
 
 def _occupied(path: Path) -> bool:

@@ -2,16 +2,23 @@
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from experiments import data, manifest, parity, resuming, runs
-from experiments.backends import Array, Labels, ScratchBackend, Step, build, initial_parameters, layer_sizes
+from experiments.backends import (
+    Array,
+    Labels,
+    ScratchBackend,
+    Step,
+    build,
+    find_device,
+    initial_parameters,
+    layer_sizes,
+)
 from experiments.batches import batches, epoch_order, updates_per_epoch
 from experiments.checkpoint import Checkpoint
 from experiments.config import TrainConfig
@@ -19,10 +26,12 @@ from experiments.console import Reporter
 from experiments.data import Dataset, Split
 from experiments.errors import UserError
 from experiments.interrupt import Interrupt
+from experiments.lock import exclusive
 from experiments.metrics import cut_after, read_rows
 from experiments.nonfinite import find_nonfinite
 from experiments.summary import BackendResult, Parity, Summary
 from experiments.tensorboard import quiet_writer_threads
+from experiments.threads import limited_threads
 from experiments.wing import Wing
 from torchref.oracle.criteria import DRIFT_STEPS
 
@@ -51,14 +60,18 @@ def train(config: TrainConfig, *, runs_dir: Path, resume: bool, overwrite: bool,
     Raises
     ------
     UserError
-        If the run exists, cannot be continued, its data or device is not there, the system refuses to write, or a
-        number stops being finite.
+        If the run exists, another process is training it, it cannot be continued, its data or device is not there, the
+        system refuses to write, or a number stops being finite.
     """
     if resume and overwrite:
         raise UserError("--resume and --overwrite exclude each other", exit_code=2)
     with limited_threads(config.threads), quiet_writer_threads(), contextlib.ExitStack() as stack:
         dataset = data.load(config.dataset, config.data_dir)
         training = Training(config, runs_dir, dataset, report, stack)
+        find_device(config.device)
+        if resume:
+            runs.check_resumable(training.folders, config)
+        stack.enter_context(exclusive(training.root))  # after all that can be refused without making a folder
         finished = resuming.finished(training.folders, config, training.root, training.updates) if resume else None
         if finished is None:
             training.open(resume=resume, overwrite=overwrite)
@@ -104,7 +117,6 @@ class Training:
         description = manifest.describe(self.dataset.sha256, self.dataset.source, config.dtype, config.device)
         start: dict[str, Checkpoint] | None = None
         if resume:
-            runs.check_resumable(self.folders, config)
             resuming.check_data(self.folders, self.dataset)
             start = resuming.find_start(self.folders, config, params, self.report.epoch_line)
             runs.record(self.folders, config)
@@ -161,12 +173,11 @@ class Training:
                     best = [False] * len(self.wings)
                     if batch == self.per_epoch:
                         best = self._end_epoch(update, epoch, steps, validation)
-                    if batch == self.per_epoch or update % config.checkpoint_every == 0 or interrupt.signal:
+                    stop = interrupt.signal  # read once: what is saved and what is reported must be one decision
+                    if batch == self.per_epoch or update % config.checkpoint_every == 0 or stop:
                         self._save(best)
-                    if interrupt.signal:
-                        break
-                if interrupt.signal:
-                    return self._summary(None, None, interrupt.signal)
+                    if stop:
+                        return self._summary(None, None, stop)
             return self._finish()
 
     def _update(self, update: int, epoch: int, batch: int, images: Array, labels: Labels) -> list[Step]:
@@ -281,18 +292,3 @@ class Training:
                 "losses shown are the data's, without the weight decay's penalty",
             ]
         )
-
-
-@contextlib.contextmanager
-def limited_threads(threads: int) -> Iterator[None]:
-    """Limit BLAS and torch to this many threads while the block runs; 0 leaves them as they are."""
-    if not threads:
-        yield
-        return
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        with threadpool_limits(limits=threads):
-            yield
-    finally:
-        torch.set_num_threads(before)

@@ -80,7 +80,76 @@ def test_a_second_signal_aborts_at_once_without_a_traceback():
         "    print('still here')\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=False)
-    assert (done.stdout, done.stderr, done.returncode) == ("15\n", "", -signal.SIGINT)
+    said = "finishing this batch; once more aborts\n"
+    assert (done.stdout, done.stderr, done.returncode) == ("15\n", said, -signal.SIGINT)
+
+
+def test_the_first_signal_gives_a_terminal_its_cursor_back():
+    """A second one ends the process where it stands: it has to be visible by then."""
+    pty = pytest.importorskip("pty")
+    program = (
+        "import os, signal\n"
+        "from experiments.interrupt import Interrupt\n"
+        "print('\\x1b[?25l', end='', flush=True)\n"
+        "with Interrupt():\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+    )
+    ours, theirs = pty.openpty()
+    done = subprocess.run([sys.executable, "-c", program], stdout=theirs, stderr=theirs, cwd=ROOT, check=False)
+    os.close(theirs)
+    text = os.read(ours, 1000)
+    os.close(ours)
+    assert done.returncode == -signal.SIGINT
+    assert b"once more aborts" in text
+    assert text.rindex(b"\x1b[?25h") > text.rindex(b"\x1b[?25l")
+
+
+def test_a_signal_between_two_looks_at_it_loses_no_update(tmp_path, monkeypatch):
+    """The signal is there at the second look: what is reported must be what is saved."""
+
+    class Late:
+        looks = 0
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        @property
+        def signal(self):
+            self.looks += 1
+            return signal.SIGTERM if self.looks > 1 else None
+
+    monkeypatch.setattr("experiments.training.Interrupt", Late)
+    summary = run(small(backend="scratch"), tmp_path)
+    saved = arrays_updates(tmp_path / "mlp-digits-s0" / "scratch" / LAST)
+    assert saved == summary.backends["scratch"]["updates"] == 2
+
+
+@pytest.mark.parametrize("ways", [{"overwrite": True}, {"resume": True}])
+def test_a_run_that_another_process_trains_is_left_alone(tmp_path, ways):
+    pytest.importorskip("fcntl")
+    config = small(backend="scratch", epochs=1)
+    run(config, tmp_path)
+    program = (
+        "import pathlib, sys, time\n"
+        "from experiments.lock import exclusive\n"
+        "with exclusive(pathlib.Path(sys.argv[1])):\n"
+        "    print('locked', flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    words = [sys.executable, "-c", program, str(tmp_path / "mlp-digits-s0")]
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".lock"}
+    with subprocess.Popen(words, stdout=subprocess.PIPE, cwd=ROOT) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        with pytest.raises(UserError, match=rf"another process \(pid {holder.pid}\) is training this run"):
+            run(config, tmp_path, **ways)
+        holder.kill()
+    assert {path: path.read_bytes() for path in before} == before
+    assert run(config, tmp_path, **ways).exit_code == 0, "a kill releases the lock"
 
 
 @pytest.mark.parametrize(

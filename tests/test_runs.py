@@ -36,6 +36,23 @@ def test_the_other_backend_of_the_same_seed_is_no_obstacle(tmp_path):
     runs.create(runs.folders(tmp_path, other), other, overwrite=False)
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_other_settings_beside_the_other_backends_run_are_refused(tmp_path, overwrite):
+    one, other = small(backend="scratch"), small(backend="torch", lr=0.5, device="cuda")
+    runs.create(runs.folders(tmp_path, one), one, overwrite=False)
+    with pytest.raises(UserError, match=r"scratch has other settings.*\n  --lr: 0\.05 -> 0\.5\n--overwrite with"):
+        runs.create(runs.folders(tmp_path, other), other, overwrite=overwrite)
+    both = small(lr=0.5)
+    runs.create(runs.folders(tmp_path, both), both, overwrite=True)
+
+
+def test_overwriting_one_backend_removes_the_comparison_it_was_part_of(tmp_path):
+    both, one = small(), small(backend="torch")
+    runs.create(runs.folders(tmp_path, both), both, overwrite=False)
+    runs.create(runs.folders(tmp_path, one), one, overwrite=True)
+    assert sorted(path.name for path in (tmp_path / "mlp-digits-s0").iterdir()) == ["scratch", "torch"]
+
+
 def test_overwrite_removes_the_run(tmp_path):
     config = small()
     folders = runs.folders(tmp_path, config)
@@ -52,8 +69,9 @@ def test_overwrite_never_removes_what_is_not_a_run(tmp_path):
     precious = folders["torch"].path / "thesis.tex"
     precious.touch()
     folders["torch"].config.unlink()
-    with pytest.raises(UserError, match=r"torch is not a run \(it has no config\.json\), so it is not removed"):
-        runs.create(folders, config, overwrite=True)
+    for overwrite in (True, False):
+        with pytest.raises(UserError, match=r"torch is not a run \(it has no config\.json\), so it is not removed"):
+            runs.create(folders, config, overwrite=overwrite)
     assert precious.exists()
     assert folders["scratch"].config.exists(), "nothing is removed if anything is refused"
 
