@@ -205,3 +205,7 @@ def test_the_twin_works_on_cuda() -> None:
     rng = np.random.default_rng(0)
     x, labels = rng.normal(size=(5, 4)), rng.integers(0, 2, 5)
     oracle.check_network("cuda", net, scratch.CrossEntropy(), twin, torchref.CrossEntropy(), x, labels).require()
+    oracle.check_layer("cuda", net.layers["fc1"], twin.fc1, x, rng.normal(size=(5, 3))).require()
+    net.parameters()["fc1.bias"][0] += 1
+    report = oracle.check_network("cuda", net, scratch.CrossEntropy(), twin, torchref.CrossEntropy(), x, labels)
+    assert "fc1 forced, y" in {c.tensor for c in report.failures}

@@ -258,6 +258,15 @@ def test_a_missing_and_an_unexpected_gradient_are_named(seed: int) -> None:
     assert "grad/extra: is unexpected" in text
 
 
+def test_gradients_come_in_the_order_of_the_parameters(seed: int) -> None:
+    net, twin, x, labels = network(seed)
+    backward = net.backward
+    net.backward = lambda dy, cache: (lambda dx, g: (dx, dict(reversed(g.items()))))(*backward(dy, cache))
+    report = check(net, twin, x, labels)
+    assert [c.tensor for c in report.failures] == ["gradients"]
+    assert "come in the order ['grad/fc3.bias', " in str(report)
+
+
 def test_a_wrong_loss_is_traced_to_the_loss(seed: int) -> None:
     net, twin, x, labels = network(seed)
     report = oracle.check_network("net", net, scratch.CrossEntropy("sum"), twin, torchref.CrossEntropy(), x, labels)
