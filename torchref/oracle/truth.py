@@ -65,11 +65,11 @@ def activation(layer: nn.Module, x: Array) -> Truth:
 def activation_gradient(layer: nn.Module, x: Array, dy: Array) -> Truth:
     """dy · f′(x) with C = |dy|(|f′| + |∂f′/∂y|·C_y): for tanh that is |dy|(1 + y²)."""
     _, derivative = scalar_functions(layer)
-    y = activation(layer, x.astype(np.float64))
-    slope, bend = (to_array(rule(layer, torch.from_numpy(y.value))) for rule in SLOPES[type(layer)])
+    y = activation(layer, x)
+    slope, bend = (to_array(rule(layer, torch.from_numpy(y.value).double())) for rule in SLOPES[type(layer)])
     wide = dy.astype(np.float64)
     value = wide * apply(derivative, x)
-    return Truth(value.astype(x.dtype), np.abs(wide) * (np.abs(slope) + bend * activation(layer, x).condition))
+    return Truth(value.astype(x.dtype), np.abs(wide) * (np.abs(slope) + bend * y.condition))
 
 
 def softmax(x: Array) -> Truth:
