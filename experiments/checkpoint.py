@@ -132,6 +132,8 @@ def load(path: Path, config_hash: str, params: Mapping[str, Array]) -> Checkpoin
         KeyError,
         TypeError,
         AttributeError,
+        OverflowError,
+        RuntimeError,
         zipfile.BadZipFile,
         zlib.error,
     ) as error:

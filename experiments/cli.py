@@ -6,7 +6,9 @@ traceback appears only for what no user can have caused: it is a bug, and its pl
 
 import dataclasses
 import errno
+import functools
 import importlib.metadata
+import json
 import os
 import signal
 import sys
@@ -49,25 +51,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # not all stand-ins have it; a bar of "?" is better than no training
             stream.reconfigure(errors="replace")
+    refuse = functools.partial(_refuse, as_json="--json" in words)
     try:
         status = _dispatch(words)
         sys.stdout.flush()
     except SystemExit as end:  # tyro's, after it has printed help or a usage error
         status = end.code if isinstance(end.code, int) else USAGE_ERROR
     except UserError as refusal:
-        status = _refuse(str(refusal), refusal.exit_code)
+        status = refuse(str(refusal), refusal.exit_code)
     except KeyboardInterrupt:
-        status = _refuse("interrupted", 128 + signal.SIGINT)
+        status = refuse("interrupted", 128 + signal.SIGINT)
     except BrokenPipeError:
         # The reader has left, as `head` does. Python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 128 + signal.SIGPIPE
     except MemoryError as error:
-        status = _refuse(f"not enough memory{f': {error}' * bool(str(error))}", 1)
+        status = refuse(f"not enough memory{f': {error}' * bool(str(error))}", 1)
     except OSError as error:
         if error.errno is None:  # raised by code, not by the system
             raise
-        status = _refuse(_explained(error), 1)
+        status = refuse(_explained(error, training=words[:1] == ["train"]), 1)
     return status
 
 
@@ -160,16 +163,21 @@ def _show_help(text: str, *, asked: bool) -> int:
     return 0 if asked else USAGE_ERROR
 
 
-def _refuse(message: str, status: int) -> int:
+def _refuse(message: str, status: int, *, as_json: bool) -> int:
+    """Say on stderr what went wrong; to a machine that waits for an object on stdout, there too."""
     print(f"error: {message}", file=sys.stderr)
+    if as_json:
+        print(json.dumps({"error": message, "exit_code": status}))
     return status
 
 
-def _explained(error: OSError) -> str:
+def _explained(error: OSError, *, training: bool) -> str:
     """Say in a sentence what the system refused, and for which path."""
     place = f"{error.filename}: " if error.filename else ""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return f"{place}no room left on the disk ({error.strerror}); free some, then continue with --resume"
+        return (
+            f"{place}no room left on the disk ({error.strerror}); free some{', then continue with --resume' * training}"
+        )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"{place}not allowed ({error.strerror}); choose a folder that you may write to"
     return f"{place}{error.strerror}"

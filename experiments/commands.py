@@ -17,7 +17,6 @@ from experiments.invocation import command
 
 RunsDir = Annotated[Path, word(Path, "DIR")]
 RunName = tyro.conf.Positional[Annotated[str, word(str, "RUN")]]
-FLAG_STYLE: Final = (tyro.conf.FlagCreatePairsOff,)  # --resume needs no --no-resume
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -53,9 +52,6 @@ class TrainMlp:
     def run(self) -> int:
         """Train."""
         options = self.options
-        if options.resume and options.overwrite:
-            raise UserError("--resume continues the run that is there, --overwrite replaces it; give one", USAGE_ERROR)
-
         from experiments.console import make_reporter
         from experiments.training import train
 
@@ -75,7 +71,7 @@ class TrainMlp:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Eval:
-    """Measure a finished run's best parameters on the test set."""
+    """Measure a finished run's last and best parameters on the test set."""
 
     operands: ClassVar[str] = "RUN"
 
@@ -119,7 +115,7 @@ class Show:
         """Show."""
         run = find_run(self.run_name, self.runs_dir)
 
-        from experiments.evaluation import describe_run
+        from experiments.description import describe_run
 
         return describe_run(run, as_json=self.json)
 
@@ -233,5 +229,7 @@ def find_run(name: str, runs_dir: Path) -> Path:
             return folder
     known = sorted(folder.name for folder in runs_dir.iterdir() if folder.is_dir()) if runs_dir.is_dir() else []
     if not known:
-        raise UserError(f"no run {name!r}: there are no runs in {runs_dir}; `twice train mlp` makes one", USAGE_ERROR)
+        raise UserError(
+            f"no run {name!r}: there are no runs in {runs_dir}; {command('train', 'mlp')} makes one", USAGE_ERROR
+        )
     raise UserError(f"no run {name!r}{close_matches(name, known)}\nruns in {runs_dir}: {', '.join(known)}", USAGE_ERROR)

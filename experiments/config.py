@@ -28,6 +28,9 @@ LossName = Literal["cross-entropy", "squared-error"]
 DType = Literal["float32", "float64"]
 
 USAGE_ERROR: Final = 2
+#: Above these, only a slip of the finger is meant; beyond them NumPy or the system fails in ways of their own.
+MOST_UNITS: Final = 1_000_000
+MOST_THREADS: Final = 1024
 #: Settings that say where something lies, not what is computed: the manifest's sha256 guards the data itself.
 LOCATIONS: Final = frozenset({"data_dir"})
 
@@ -234,6 +237,8 @@ def _problem(name: str, value: Any) -> str | None:
         least = 0 if name in ("seed", "threads") else 1
         if not is_whole:
             return f"expected a whole number, {got}"
+        if name == "threads" and not 0 <= value <= MOST_THREADS:
+            return f"expected a whole number from 0 (as it is) to {MOST_THREADS}, {got}"
         if not least <= value < 2**63:
             return f"expected a whole number of at least {least}{' and below 2^63' * (value > least)}, {got}"
     elif annotation is float:
@@ -250,6 +255,8 @@ def _problem(name: str, value: Any) -> str | None:
             return f"expected whole numbers, such as 300,100; {got}"
         if not value or min(value) < 1:
             return f"expected at least one layer and at least 1 unit in each, such as 300,100; {got}"
+        if max(value) > MOST_UNITS:
+            return f"expected at most {MOST_UNITS:,} units in a layer; {got}"
     elif name == "device":
         if not (isinstance(value, str) and re.fullmatch(r"cpu|cuda(:\d+)?", value)):
             return f"expected cpu, cuda or cuda:N; {got}{close_matches(str(value), ('cpu', 'cuda'))}"

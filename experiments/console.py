@@ -9,14 +9,10 @@ import time
 from collections.abc import Sequence
 from typing import Final, Protocol, TextIO
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
 from experiments.summary import (
-    BackendResult,
-    Parity,
-    ParityCheck,
     Summary,
     parity_table,
     print_json,
@@ -25,18 +21,7 @@ from experiments.summary import (
     tensorboard_command,
     verdict,
 )
-
-__all__ = [
-    "BackendResult",
-    "JsonReporter",
-    "Parity",
-    "ParityCheck",
-    "PlainReporter",
-    "Reporter",
-    "Summary",
-    "TerminalReporter",
-    "make_reporter",
-]
+from experiments.terminal import Log
 
 #: Seconds between two redraws of the bar: often enough for the eye, too seldom to slow training down.
 REDRAW: Final = 0.1
@@ -73,7 +58,7 @@ class PlainReporter:
 
     def __init__(self, stream: TextIO, resume_command: str = "") -> None:
         # A fixed width: a log has no window to fit, and a wrapped table cannot be read by grep.
-        self.console = Console(file=stream, force_terminal=False, no_color=True, highlight=False, width=120)
+        self.console = Log(file=stream, force_terminal=False, no_color=True, highlight=False, width=120)
         self.resume_command = resume_command
 
     def header(self, lines: Sequence[str]) -> None:
@@ -96,7 +81,7 @@ class PlainReporter:
         print_table(self.console, results_table(summary))
         if summary.parity is not None:
             self.console.print()
-            print_table(self.console, parity_table(summary.parity))
+            print_table(self.console, parity_table(summary.parity, self.console.width))
             self._say(verdict(summary.parity))
         self.console.print()
         if summary.interrupted is not None:
@@ -126,7 +111,7 @@ class TerminalReporter(PlainReporter):
 
     def __init__(self, stream: TextIO, resume_command: str = "") -> None:
         super().__init__(stream, resume_command)
-        self.console = Console(file=stream, highlight=False)
+        self.console = Log(file=stream, highlight=False)
         self._progress: Progress | None = None
         self._task = TaskID(0)
         self._epoch = 0

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColum
 
 from experiments import data
 from experiments.config import USAGE_ERROR
-from experiments.data import transfer
+from experiments.data import NotFoundError, transfer
 from experiments.data.datasets import cache_dir
 from experiments.data.download import fetch, fetch_from
 from experiments.errors import UserError
@@ -53,9 +53,7 @@ def fetch_and_show(name: str, origin: str | None, data_dir: Path | None) -> int:
         return 0
     try:
         found = data.load(name, data_dir)
-    except UserError as error:
-        if "was not found" not in str(error):
-            raise  # something is there, and it is wrong: another download would only hide that
+    except NotFoundError:  # only then: where something is there that is wrong, another download would only hide it
         with _bar() as progress:
             fetch(name, destination, progress=progress)
         found = data.load(name, destination)

@@ -124,7 +124,7 @@ def torchvision_state() -> Iterator[Finding]:
     except Exception as error:
         yield Finding("versions", "torchvision", f"{version} fails: {_said(error)}", "bad")
         return
-    if not torchvision_compat._declared:
+    if not torchvision_compat.was_repaired():
         yield Finding("versions", "torchvision", f"{version}, works")
         return
     import torch
@@ -226,13 +226,13 @@ def folders(runs_dir: Path) -> Iterator[Finding]:
 
 
 def _print_table(findings: list[Finding]) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     from experiments.summary import print_table
+    from experiments.terminal import screen
 
-    console = Console(highlight=False) if sys.stdout.isatty() else Console(no_color=True, width=160)
+    console = screen(160)
     marks = {"ok": Text("ok", "green"), "note": Text("note", "yellow"), "bad": Text("BAD", "bold red")}
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
     table.add_column(style="bold cyan")

@@ -8,14 +8,45 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 import torch
 from threadpoolctl import threadpool_info
 
 from experiments.atomic import write_text
+from experiments.data import Dataset
+from experiments.records import parse, read_text
 
 PACKAGES: Final = ("numpy", "torch", "torchvision", "tensorboard", "matplotlib", "scikit-learn", "scipy")
+
+
+class _Code(TypedDict, total=False):
+    commit: str | None
+    dirty: bool | None
+
+
+class _Library(TypedDict):
+    internal_api: str
+    version: str | None
+    num_threads: int
+
+
+class _Data(TypedDict, total=False):
+    source: str
+    sha256: dict[str, str]
+    unverified: list[str]
+
+
+class _Manifest(TypedDict, total=False):
+    code: _Code
+    versions: dict[str, str | None]
+    blas: list[_Library]
+    cpu: str | None
+    gpu: str | None
+    data: _Data
+    started: str | None
+    ended: str | None
+    resumed: list[Any]
 
 
 def now() -> str:
@@ -23,15 +54,13 @@ def now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
-def describe(data_sha256: Mapping[str, str], data_source: str, dtype: str, device: str) -> dict[str, Any]:
+def describe(dataset: Dataset, dtype: str, device: str) -> dict[str, Any]:
     """Describe code, machine and data.
 
     Parameters
     ----------
-    data_sha256:
-        File or array name → sha256 (hex).
-    data_source:
-        Where the data came from.
+    dataset:
+        What is learned.
     dtype, device:
         Settings of the run.
     """
@@ -41,13 +70,14 @@ def describe(data_sha256: Mapping[str, str], data_source: str, dtype: str, devic
         "platform": platform.platform(),
         "cpu": cpu_name(),
         "gpu": torch.cuda.get_device_name(device) if device.startswith("cuda") else None,
-        "blas": [
-            {key: library.get(key) for key in ("user_api", "internal_api", "version", "architecture", "num_threads")}
-            for library in threadpool_info()
-        ],
+        "blas": sorted(map(_library, threadpool_info()), key=str),  # they come in the order of their loading
         "torch_threads": torch.get_num_threads(),
         "dtype": dtype,
-        "data": {"source": data_source, "sha256": dict(data_sha256)},
+        "data": {
+            "source": dataset.source,
+            "sha256": dict(dataset.sha256),
+            "unverified": list(dataset.unverified),
+        },
         "argv": list(sys.argv),
     }
 
@@ -74,12 +104,9 @@ def finish(path: Path) -> None:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Read a manifest; empty if there is none or it is no JSON object."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
+    """Read a manifest; empty if there is none, `UserError` if it is damaged."""
+    content: dict[str, Any] = parse(read_text(path), _Manifest, str(path)) if path.exists() else {}
+    return content
 
 
 def commit(project: Path) -> dict[str, Any]:
@@ -114,6 +141,10 @@ def _versions() -> dict[str, str | None]:
         except importlib.metadata.PackageNotFoundError:
             versions[name] = None
     return versions
+
+
+def _library(found: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: found.get(key) for key in ("user_api", "internal_api", "version", "architecture", "num_threads")}
 
 
 def _git(project: Path, *arguments: str) -> str | None:

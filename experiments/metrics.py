@@ -9,16 +9,56 @@ import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from experiments.atomic import write_text
 from experiments.errors import UserError
+from experiments.records import finite, parse
+from experiments.summary import BackendResult, RecordedParity
 
 Array = NDArray[np.floating[Any]]
 Row = dict[str, Any]
+
+
+class _Head(TypedDict):
+    kind: str
+    update: int
+
+
+class _Measures(TypedDict):
+    loss: float | None
+    error: float
+
+
+class _Epoch(_Head):
+    epoch: int
+    train: _Measures
+    validation: _Measures
+    seconds: float
+    images_per_s: float
+
+
+class _Parity(_Head):
+    param: dict[str, float | None]
+    forced: NotRequired[dict[str, float | None]]
+    layers: NotRequired[dict[str, float | None]]
+    images: NotRequired[int]
+    faults: NotRequired[dict[str, str]]
+
+
+class _Result(_Head):
+    result: BackendResult
+
+
+class _Verdict(_Head):
+    parity: RecordedParity
+
+
+#: What is read back of each kind of row; what is only written is not checked.
+_FORMS: Final[dict[str, Any]] = {"epoch": _Epoch, "parity": _Parity, "summary": _Result | _Verdict}
 
 #: A unit counts as saturated where its slope is below this fraction of the activation's steepest slope.
 SATURATED: Final = 0.05
@@ -117,7 +157,7 @@ class MetricsFile:
     def write(self, row: Row) -> None:
         """Append one row; numbers that JSON has no word for (NaN, infinity) become null."""
         try:
-            self._file.write(json.dumps(_finite(row), allow_nan=False).encode() + b"\n")
+            self._file.write(json.dumps(finite(row), allow_nan=False).encode() + b"\n")
             self._file.flush()
         except OSError as error:
             raise UserError(f"cannot write {self.path}: {error.strerror or error}") from error
@@ -136,17 +176,20 @@ def read_rows(path: Path, kind: str | None = None) -> list[Row]:
     """Read the complete rows of a metrics file, all or those of one kind; a missing file has none.
 
     A crash may leave half a line at the end: it is left out.
+
+    Raises
+    ------
+    UserError
+        If another line is no row; it is named.
     """
     if not path.exists():
         return []
-    rows = []
-    for line in path.read_bytes().split(b"\n")[:-1]:
-        try:
-            row = json.loads(line)
-        except ValueError:
-            break
-        if kind is None or row.get("kind") == kind:
-            rows.append(row)
+    rows: list[Row] = []
+    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], 1):
+        place = f"{path}, line {number:,},"
+        row = parse(line, _Head, place)
+        if kind is None or row["kind"] == kind:
+            rows.append(parse(line, _FORMS.get(row["kind"], _Head), place))
     return rows
 
 
@@ -159,13 +202,3 @@ def cut_after(path: Path, update: int) -> None:
     kept = [row for row in read_rows(path) if row["update"] <= update and row.get("kind") not in ("test", "summary")]
     text = "".join(json.dumps(row) + "\n" for row in kept)
     write_text(path, text)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    if isinstance(value, float | np.floating):
-        return float(value) if math.isfinite(value) else None
-    return int(value) if isinstance(value, np.integer) else value

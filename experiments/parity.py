@@ -6,7 +6,7 @@ do loss, outputs and gradients agree to rounding (criterion 4, in eps·max S), a
 """
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -158,10 +158,7 @@ class Lockstep:
         """Write the verdict of a run that has finished."""
         self.metrics.write({"kind": "summary", "update": update, "parity": parity})
         rows = {
-            check[
-                "name"
-            ]: f"{check['value']:.3g} (bound {check['bound']:.3g}), {'pass' if check['passed'] else 'FAIL'}: "
-            f"{check['detail']}"
+            check["name"]: f"{check['value']:.3g} ({_judgement(check)}): {check['detail']}"
             for check in parity["checks"]
         }
         self.board.text("text/summary", f"{'PASS' if parity['passed'] else 'FAIL'}\n\n{table(rows)}", update)
@@ -174,7 +171,11 @@ class Lockstep:
 
 
 def verdict(
-    rows: list[Row], dtype: str, errors: tuple[float, float], predicted: tuple[NDArray[np.int64], NDArray[np.int64]]
+    rows: list[Row],
+    dtype: str,
+    errors: tuple[float, float],
+    predicted: tuple[NDArray[np.int64], NDArray[np.int64]],
+    gaps: Sequence[int] = (),
 ) -> Parity:
     """Judge a whole lockstep run.
 
@@ -188,6 +189,8 @@ def verdict(
         Test error of the two, fraction wrong.
     predicted:
         Class predicted for each test image by the two.
+    gaps:
+        From `missing_updates`: a run that was not compared throughout does not pass.
 
     Returns
     -------
@@ -199,6 +202,9 @@ def verdict(
     checks += [_layer_check(name, judged) for name in dict.fromkeys(n.split()[0] for n in _names(judged, "layers"))]
     if not checks:
         checks.append(_check("same weights", "forced", float("nan"), criteria.NETWORK, "nothing was compared"))
+    if gaps:
+        detail = f"the first is missing at update {gaps[0]:,}"
+        checks.append(_check("comparisons missing", "comparisons missing", len(gaps), 0.0, detail))
     if dtype == "float64":
         for name in _names(rows, "param"):
             drifts = [
@@ -212,8 +218,8 @@ def verdict(
     else:
         drifts = [(_number(value), row["update"]) for row in rows for value in row["param"].values()]
         value, update = _worst(drifts)
-        detail = f"worst at update {update:,}; not judged in float32"
-        checks.append(_check("parameters, running free (relative)", "drift of parameters", value, float("inf"), detail))
+        detail = f"worst at update {update:,}"
+        checks.append(_check("parameters, running free (relative)", "drift of parameters", value, None, detail))
     ours, twin = predicted
     # The two fractions are counts divided by n; counted back, their difference has no rounding error beside the bound.
     bound = max(ERROR_BOUND, 1 / len(ours))
@@ -224,6 +230,13 @@ def verdict(
     return {"passed": all(check["passed"] for check in checks), "checks": checks}
 
 
+def missing_updates(rows: list[Row], log_every: int, done: int) -> list[int]:
+    """Return the updates up to `done` that should have been compared, 1 and every `log_every`-th, and were not."""
+    compared = {row["update"] for row in rows if "forced" in row}
+    due = {1, *range(log_every, done + 1, log_every)} if done else set()
+    return sorted(due - compared)
+
+
 def recorded(folder: RunFolder, update: int | None = None) -> Parity | None:
     """Read back the verdict of a finished run from its `diff/`; of the run that ended after this update, if given."""
     rows = [row for row in read_rows(folder.metrics, "summary") if update is None or row["update"] == update]
@@ -232,7 +245,6 @@ def recorded(folder: RunFolder, update: int | None = None) -> Parity | None:
     parity: Parity = rows[-1]["parity"]
     for check in parity["checks"]:  # JSON has no word for NaN and infinity
         check["value"] = _number(check["value"])
-        check["bound"] = float("inf") if check["bound"] is None else check["bound"]
     return parity
 
 
@@ -284,6 +296,13 @@ def _number(value: float | None) -> float:
     return float("nan") if value is None else float(value)
 
 
-def _check(question: str, name: str, value: float, bound: float, detail: str) -> ParityCheck:
-    passed = bool(value <= bound)  # written so that NaN fails
+def _judgement(check: ParityCheck) -> str:
+    if check["bound"] is None:
+        return "not judged"
+    return f"bound {check['bound']:.3g}, {'pass' if check['passed'] else 'FAIL'}"
+
+
+def _check(question: str, name: str, value: float, bound: float | None, detail: str) -> ParityCheck:
+    """Judge a value by its bound; without one it is reported only."""
+    passed = bound is None or bool(value <= bound)  # written so that NaN fails
     return {"question": question, "name": name, "value": value, "bound": bound, "passed": passed, "detail": detail}

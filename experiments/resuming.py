@@ -6,13 +6,13 @@ from pathlib import Path
 from experiments import manifest, runs
 from experiments.backends import Array
 from experiments.checkpoint import Checkpoint, Checkpoints
-from experiments.config import TrainConfig
+from experiments.config import TrainConfig, difference
 from experiments.data import Dataset
 from experiments.errors import UserError
 from experiments.metrics import read_rows
-from experiments.parity import recorded
+from experiments.parity import missing_updates, recorded
 from experiments.runs import RunFolder
-from experiments.summary import BackendResult, Parity, Summary
+from experiments.summary import BackendResult, Summary
 
 
 def find_start(
@@ -70,28 +70,54 @@ def find_start(
 
 
 def check_data(folders: Mapping[str, RunFolder], dataset: Dataset) -> None:
-    """Refuse to continue a run on other data than it began with: `UserError` naming what differs."""
+    """Refuse other data than those that a run began with: `UserError` naming what differs."""
     for folder in folders.values():
         recorded = manifest.read(folder.manifest).get("data", {}).get("sha256")
         if recorded is not None and recorded != dict(dataset.sha256):
             changed = sorted(name for name in recorded if recorded[name] != dataset.sha256.get(name))
             raise UserError(
-                f"--resume: the data are not those that {folder.path} began with: "
+                f"the data are not those that {folder.path} began with: "
                 f"{', '.join(changed) or 'other files'} (sha256, see manifest.json); give the --data-dir of then"
             )
 
 
+def check_comparison(folder: RunFolder, config: TrainConfig, done: int) -> None:
+    """Refuse to continue a lockstep run whose comparisons up to the update `done` are not all there: `UserError`."""
+    gaps = missing_updates(read_rows(folder.metrics, "parity"), config.log_every, done)
+    if gaps:
+        raise UserError(
+            f"--resume: {folder.metrics} lacks the comparisons of {len(gaps):,} updates, the first of them "
+            f"{gaps[0]:,}: without them the run cannot be judged; --overwrite starts it anew"
+        )
+
+
 def finished(folders: Mapping[str, RunFolder], config: TrainConfig, root: Path, updates: int) -> Summary | None:
-    """Return the outcome of a run that has finished with these very settings: its test set is not opened again."""
-    if not all(folder.config.is_file() and runs.read_config(folder) == config for folder in folders.values()):
-        return None
+    """Return the outcome of a run that has finished with these settings: its test set is not opened again.
+
+    Where the data lie is no setting. A run that is continued with more epochs is another matter: it has a new end, and
+    is tested there, once.
+
+    Raises
+    ------
+    UserError
+        If a lockstep run has finished and its comparison is not there: training cannot make it again.
+    """
+    names = runs.backend_names(config)
     results: dict[str, BackendResult] = {}
-    parity: Parity | None = None
-    for name, folder in folders.items():
-        if name == "diff":
-            parity = recorded(folder, updates)
-        elif rows := [row for row in read_rows(folder.metrics, "summary") if row["update"] == updates]:
-            results[name] = rows[-1]["result"]
-    if set(results) != set(runs.backend_names(config)) or ("diff" in folders and parity is None):
+    for name in names:
+        if folders[name].config.is_file() and not difference(runs.read_config(folders[name]), config):
+            rows = [row for row in read_rows(folders[name].metrics, "summary") if row["update"] == updates]
+            results |= {name: rows[-1]["result"]} if rows else {}
+    if len(results) < len(names):
         return None
+    if "diff" not in folders:
+        return Summary(root, results)
+    diff = folders["diff"]
+    same = diff.config.is_file() and not difference(runs.read_config(diff), config)
+    parity = recorded(diff, updates) if same else None
+    if parity is None:
+        raise UserError(
+            f"--resume: {root} has finished, but its comparison {diff.path} is missing or another run's, and training "
+            "cannot make it again; --overwrite starts the run anew"
+        )
     return Summary(root, results, parity)

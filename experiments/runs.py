@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from experiments.atomic import write_atomically, write_text
 from experiments.config import TrainConfig, difference, flag
 from experiments.errors import UserError
+from experiments.records import read_text
 
 Array = NDArray[np.floating[Any]]
 
@@ -86,7 +87,20 @@ def read_config(folder: RunFolder) -> TrainConfig:
     """
     if not folder.config.is_file():
         raise UserError(f"{folder.path} is not a run: it has no config.json")
-    return TrainConfig.from_json(folder.config.read_text(encoding="utf-8"), str(folder.config))
+    return TrainConfig.from_json(read_text(folder.config), str(folder.config))
+
+
+def members(run: Path) -> dict[str, RunFolder]:
+    """Return the backends' folders of a run, or the one folder if it is a backend's itself; `UserError` if neither."""
+    found = {
+        folder.resolve().name: RunFolder(folder)
+        for folder in (run, *(run / name for name in ("scratch", "torch")))
+        if (folder / "config.json").is_file()
+    }
+    found.pop("diff", None)
+    if not found:
+        raise UserError(f"{run} is not a run: neither it nor its folders scratch and torch have a config.json")
+    return found
 
 
 def create(run: Mapping[str, RunFolder], config: TrainConfig, *, overwrite: bool) -> None:

@@ -4,13 +4,17 @@ import dataclasses
 import json
 import math
 from pathlib import Path
-from typing import Any, TextIO, TypedDict
+from typing import Any, Final, TextIO, TypedDict
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from experiments.invocation import command
+from experiments.records import finite
+
+#: Columns that the parity table needs with its details.
+DETAILED: Final = 100
 
 
 class BackendResult(TypedDict):
@@ -26,15 +30,24 @@ class BackendResult(TypedDict):
     epochs: int
 
 
-class ParityCheck(TypedDict):
-    """One criterion of the lockstep comparison, for one tensor, at its worst."""
-
+class _Check(TypedDict):
     question: str  # what several tensors are asked alike, such as "outputs, same weights"
     name: str
-    value: float
-    bound: float
+    bound: float | None  # None: measured, and not judged
     passed: bool
     detail: str
+
+
+class ParityCheck(_Check):
+    """One criterion of the lockstep comparison, for one tensor, at its worst."""
+
+    value: float
+
+
+class RecordedCheck(_Check):
+    """The same as a file has it, where NaN and infinity are null."""
+
+    value: float | None
 
 
 class Parity(TypedDict):
@@ -42,6 +55,13 @@ class Parity(TypedDict):
 
     passed: bool
     checks: list[ParityCheck]
+
+
+class RecordedParity(TypedDict):
+    """The same as a file has it."""
+
+    passed: bool
+    checks: list[RecordedCheck]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,12 +96,17 @@ class Summary:
         """Return the summary in JSON's types; NaN and infinity, which JSON lacks, as None."""
         interrupted = None if self.interrupted is None else int(self.interrupted)
         values = {"run": str(self.run), "backends": self.backends, "parity": self.parity, "interrupted": interrupted}
-        return {**_finite(values), "exit_code": self.exit_code}
+        return {**finite(values), "exit_code": self.exit_code}
 
 
 def results_table(summary: Summary) -> Table:
-    """Return one row per backend: errors in percent, losses, speed in images per second, time in seconds."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    """Return one row per backend: errors in percent, losses, speed in images per second, time in seconds.
+
+    What was tested is the network as the last epoch left it, not the one with the least validation error.
+    """
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", caption_justify="left")
+    if any(result["test_error"] is not None for result in summary.backends.values()):
+        table.caption = "test error and loss: of the last epoch's parameters"
     for heading in ("", "test error", "test loss", "best val. error", "train loss", "images/s", "seconds", "updates"):
         table.add_column(heading, justify="right" if heading else "left", style=None if heading else "bold")
     for backend, result in summary.backends.items():
@@ -98,8 +123,12 @@ def results_table(summary: Summary) -> Table:
     return table
 
 
-def parity_table(parity: Parity) -> Table:
-    """Return a row per question, for the tensor nearest to its bound; before them a row for every failed check."""
+def parity_table(parity: Parity, width: int) -> Table:
+    """Return a row per question, for the tensor nearest to its bound; before them a row for every failed check.
+
+    Where there are less than `DETAILED` columns, the last one, which tensor it was and when, is left out: a wrapped
+    table cannot be read.
+    """
     failed = sorted((check for check in parity["checks"] if not check["passed"]), key=_ratio, reverse=True)
     worst: dict[str, ParityCheck] = {}
     for check in parity["checks"]:
@@ -111,16 +140,19 @@ def parity_table(parity: Parity) -> Table:
     for heading in ("worst", "bound", "worst/bound"):
         table.add_column(heading, justify="right")
     table.add_column("")
-    table.add_column("", style="dim", overflow="fold")
+    if width >= DETAILED:
+        table.add_column("", style="dim", overflow="fold")
     for check in [*failed, *(check for check in worst.values() if check["passed"])]:
-        table.add_row(
+        judged = check["bound"] is not None
+        cells = [
             Text(check["question"]),
-            _number(check["value"], ".2g"),
-            _number(check["bound"], ".2g"),
-            _number(_ratio(check), ".2g"),
-            Text("pass", "green") if check["passed"] else Text("FAIL", "bold red"),
+            Text(_number(check["value"], ".2g")),
+            Text(_number(check["bound"], ".2g")),
+            Text(_number(_ratio(check) if judged else None, ".2g")),
+            _mark(check),
             Text(check["detail"]),
-        )
+        ]
+        table.add_row(*cells[: len(table.columns)])
     return table
 
 
@@ -137,8 +169,8 @@ def print_table(console: Console, table: Table) -> None:
 
 def verdict(parity: Parity) -> Text:
     """Return one line: PASS or FAIL, and how many checks say so."""
-    total = len(parity["checks"])
-    passed = sum(check["passed"] for check in parity["checks"])
+    judged = [check for check in parity["checks"] if check["bound"] is not None]
+    total, passed = len(judged), sum(check["passed"] for check in judged)
     word, style = ("PASS", "bold green") if parity["passed"] else ("FAIL", "bold red")
     return Text.assemble((word, style), f"  {passed} of {total} checks within their bounds")
 
@@ -150,12 +182,14 @@ def tensorboard_command(run: Path) -> str:
 
 def print_json(value: Any, stream: TextIO) -> None:
     """Write one JSON object and a line feed; NaN and infinity become null, which every reader understands."""
-    stream.write(json.dumps(_finite(value), indent=2, allow_nan=False, default=str) + "\n")
+    stream.write(json.dumps(finite(value), indent=2, allow_nan=False, default=str) + "\n")
     stream.flush()
 
 
 def _ratio(check: ParityCheck) -> float:
-    """Return value / bound; a bound of 0 admits only 0, and NaN is worse than everything."""
+    """Return value / bound; a bound of 0 admits only 0, NaN is worse than everything, no bound is never exceeded."""
+    if check["bound"] is None:
+        return 0.0
     if math.isnan(check["value"]):
         return math.inf
     if check["bound"] == 0:
@@ -163,14 +197,11 @@ def _ratio(check: ParityCheck) -> float:
     return check["value"] / check["bound"]
 
 
+def _mark(check: ParityCheck) -> Text:
+    if check["bound"] is None:
+        return Text("not judged", "dim")
+    return Text("pass", "green") if check["passed"] else Text("FAIL", "bold red")
+
+
 def _number(value: float | None, form: str) -> str:
     return "-" if value is None else format(value, form)
-
-
-def _finite(value: Any) -> Any:
-    """Return the value with NaN and infinity, at any depth, replaced by None."""
-    if isinstance(value, dict):
-        return {key: _finite(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -56,6 +56,11 @@ def import_torchvision() -> ModuleType:
     return importlib.import_module("torchvision")
 
 
+def was_repaired() -> bool:
+    """Return whether the import needed the two schemas: whether torchvision's own operators are unusable."""
+    return bool(_declared)
+
+
 def _declare_operators() -> None:
     """Give torch the two schemas without kernels: calling one says so, registering a fake for one works."""
     import torch

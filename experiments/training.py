@@ -64,7 +64,7 @@ def train(config: TrainConfig, *, runs_dir: Path, resume: bool, overwrite: bool,
         system refuses to write, or a number stops being finite.
     """
     if resume and overwrite:
-        raise UserError("--resume and --overwrite exclude each other", exit_code=2)
+        raise UserError("--resume continues the run that is there, --overwrite replaces it; give one", exit_code=2)
     with limited_threads(config.threads), quiet_writer_threads(), contextlib.ExitStack() as stack:
         dataset = data.load(config.dataset, config.data_dir)
         training = Training(config, runs_dir, dataset, report, stack)
@@ -73,7 +73,9 @@ def train(config: TrainConfig, *, runs_dir: Path, resume: bool, overwrite: bool,
             runs.check_resumable(training.folders, config)
         stack.enter_context(exclusive(training.root))  # after all that can be refused without making a folder
         finished = resuming.finished(training.folders, config, training.root, training.updates) if resume else None
-        if finished is None:
+        if finished:
+            report.epoch_line("already finished; a larger --epochs continues it")
+        else:
             training.open(resume=resume, overwrite=overwrite)
             finished = training.run()
         report.finish(finished)
@@ -114,15 +116,18 @@ class Training:
         config = self.config
         params = initial_parameters(config, self.sizes)
         backends = {name: build(name, config, params, self.sizes) for name in runs.backend_names(config)}
-        description = manifest.describe(self.dataset.sha256, self.dataset.source, config.dtype, config.device)
+        description = manifest.describe(self.dataset, config.dtype, config.device)
         start: dict[str, Checkpoint] | None = None
         if resume:
             resuming.check_data(self.folders, self.dataset)
             start = resuming.find_start(self.folders, config, params, self.report.epoch_line)
-            runs.record(self.folders, config)
         else:
             runs.create(self.folders, config, overwrite=overwrite)
         self.done = next(iter(start.values())).update if start else 0
+        if resume and config.backend == "both":
+            resuming.check_comparison(self.folders["diff"], config, self.done)
+        if resume:
+            runs.record(self.folders, config)
         for folder in self.folders.values():
             if resume:
                 cut_after(folder.metrics, self.done)
@@ -242,7 +247,8 @@ class Training:
         if self.lockstep:
             rows = read_rows(self.folders["diff"].metrics, "parity")
             errors = (results[0]["error"], results[1]["error"])
-            verdict = parity.verdict(rows, self.config.dtype, errors, (predicted[0], predicted[1]))
+            gaps = parity.missing_updates(rows, self.config.log_every, self.done)
+            verdict = parity.verdict(rows, self.config.dtype, errors, (predicted[0], predicted[1]), gaps)
             self.lockstep.finish(self.done, verdict)
         summary = self._summary(list(results), verdict, None)
         for wing in self.wings:
@@ -285,10 +291,14 @@ class Training:
         self.report.header(
             [
                 f"run {self.root}   weights init.npz sha256 {sha256[:16]}…{where}",
-                f"data {self.dataset.name} {counts} (train/validation/test, sha256 ok)   "
+                f"data {self.dataset.name} {counts} (train/validation/test, {self._verified()})   "
                 f"{self.per_epoch:,} updates per epoch x {self.config.batch_size} images",
                 f"net {'-'.join(map(str, self.sizes))} {self.config.activation}, {self.config.loss}, "
                 f"{self.config.dtype}, {' and '.join(runs.backend_names(self.config))}   "
                 "losses shown are the data's, without the weight decay's penalty",
             ]
         )
+
+    def _verified(self) -> str:
+        unverified, files = len(self.dataset.unverified), len(self.dataset.sha256)
+        return f"no published digest for {unverified} of {files} files" if unverified else "sha256 ok"

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from experiments import invocation
 from experiments.cli import main, parse_train
 from experiments.commands import COMMANDS, MODELS, RunOptions, resume_command
 from experiments.config import TrainConfig
@@ -81,6 +82,8 @@ BAD_INPUT: list[tuple[str, int, list[str]]] = [
     (f"{TRAIN} --seed -1", 2, ["--seed: expected a whole number of at least 0, got -1"]),
     (f"{TRAIN} --log-every 0", 2, ["--log-every: expected", "got 0"]),
     (f"{TRAIN} --threads -2", 2, ["--threads: expected", "got -2"]),
+    (f"{TRAIN} --threads 100000", 2, ["--threads: expected a whole number from 0", "to 1024, got 100000"]),
+    (f"{TRAIN} --hidden 99999999999999999999", 2, ["--hidden: expected at most 1,000,000 units in a layer"]),
     (f"{TRAIN} --hidden 300,x", 2, ["--hidden", "separated by commas", "got '300,x'"]),
     (f"{TRAIN} --hidden 0", 2, ["--hidden: expected at least one layer and at least 1 unit in each"]),
     (f"{TRAIN} --hidden 300 100", 2, ["Unrecognized options", "100"]),
@@ -172,7 +175,7 @@ def test_help_and_refusals_import_nothing_heavy(command: list[str]) -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_listed_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_listed_commandhas_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     assert f"  {name}" in capsys.readouterr().out
     assert main([name, "--help"]) == 0
@@ -205,14 +208,15 @@ def test_flags_override_the_file_which_overrides_the_defaults(tmp_path: Path) ->
     assert back_to_default == TrainConfig(epochs=7, hidden=(8,))
 
 
-def test_the_resume_command_parses_to_the_same_settings() -> None:
+def test_the_resume_commandparses_to_the_same_settings() -> None:
     settings = TrainConfig(dataset="kmnist", hidden=(30, 20), lr=1e-3, seed=4, data_dir=Path("a b"))
     words = shlex.split(resume_command(settings, RunOptions(runs_dir=Path("my runs"))))
-    assert words[:3] == ["twice", "train", "mlp"]
-    command = parse_train("mlp", words[3:])
-    assert command.settings == settings
-    assert command.options == RunOptions(runs_dir=Path("my runs"), resume=True)
-    assert resume_command(TrainConfig(), RunOptions()) == "twice train mlp --resume"
+    begin = shlex.split(invocation.command("train", "mlp"))
+    assert words[: len(begin)] == begin
+    parsed = parse_train("mlp", words[len(begin) :])
+    assert parsed.settings == settings
+    assert parsed.options == RunOptions(runs_dir=Path("my runs"), resume=True)
+    assert resume_command(TrainConfig(), RunOptions()) == invocation.command("train", "mlp", "--resume")
 
 
 def _raise(error: BaseException) -> Callable[..., Any]:
@@ -226,7 +230,7 @@ def _raise(error: BaseException) -> Callable[..., Any]:
     ("error", "status", "fragments"),
     [
         (OSError(errno.ENOSPC, "No space left on device", "runs/x/last.npz"), 1, ["runs/x/last.npz", "no room left"]),
-        (OSError(errno.ENOSPC, "No space left on device"), 1, ["no room left", "--resume"]),
+        (OSError(errno.ENOSPC, "No space left on device"), 1, ["no room left", "continue with --resume"]),
         (PermissionError(errno.EACCES, "Permission denied", "/runs"), 1, ["/runs: not allowed", "Permission denied"]),
         (OSError(errno.EROFS, "Read-only file system", "/runs"), 1, ["/runs: not allowed", "Read-only"]),
         (NotADirectoryError(errno.ENOTDIR, "Not a directory", "a/b"), 1, ["a/b: Not a directory"]),
@@ -251,6 +255,31 @@ def test_what_the_system_refuses_becomes_a_sentence(
         assert fragment in err
 
 
+def test_only_training_is_advised_to_resume(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("experiments.description.describe", _raise(OSError(errno.ENOSPC, "No space left on device")))
+    assert main(["show", str(place / "runs" / "mlp-digits-s0")]) == 1
+    err = capsys.readouterr().err
+    assert "no room left" in err
+    assert "--resume" not in err
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(UserError("said so", 7), 7), (OSError(errno.EROFS, "Read-only file system", "/runs"), 1)]
+)
+def test_a_failure_is_an_object_too_where_one_is_waited_for(
+    error: Exception, status: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("experiments.training.train", _raise(error))
+    assert main(["train", "mlp", "--json"]) == status
+    out, err = capsys.readouterr()
+    said = json.loads(out)
+    assert set(said) == {"error", "exit_code"}
+    assert said["exit_code"] == status
+    assert err == f"error: {said['error']}\n"
+
+
 @pytest.mark.parametrize("error", [ValueError("bug"), OSError("raised by code, not by the system")])
 def test_a_bug_is_not_hidden(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("experiments.training.train", _raise(error))
@@ -271,7 +300,35 @@ def test_a_reader_that_leaves_early_causes_no_complaint() -> None:
     assert done.stdout.strip() in ("0", "141")  # 0 if the pipe took everything before its reader had left
 
 
+def into_a_pipe_without_reader(*words: str) -> subprocess.CompletedProcess[str]:
+    """Run the command with a stdout that breaks at the first write, as that of `head -1` does after its line."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        return subprocess.run(
+            [sys.executable, "-m", "experiments", *words],
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            cwd=PROJECT,
+            timeout=120,
+        )
+    finally:
+        os.close(writer)
+
+
 # With the training code
+
+
+def test_training_outlives_its_reader_and_what_only_shows_does_not(tmp_path: Path) -> None:
+    done = into_a_pipe_without_reader("train", "mlp", *QUICK.split(), "--runs-dir", str(tmp_path))
+    assert (done.returncode, done.stderr) == (0, "")
+    run = tmp_path / "mlp-digits-s0"
+    assert '"kind": "summary"' in (run / "scratch" / "metrics.jsonl").read_text()
+    for command in ("show", "eval"):
+        done = into_a_pipe_without_reader(command, str(run))
+        assert (done.returncode, done.stderr) == (141, ""), command
 
 
 def test_training_ends_with_a_table_and_the_next_command(tmp_path: Path) -> None:
@@ -279,7 +336,7 @@ def test_training_ends_with_a_table_and_the_next_command(tmp_path: Path) -> None
     assert done.returncode == 0, done.stderr
     assert "epoch 1/1" in done.stdout
     assert "test error" in done.stdout
-    assert f"twice tb {tmp_path}/mlp-digits-s0" in done.stdout
+    assert f"python -m experiments tb {tmp_path}/mlp-digits-s0" in done.stdout
     assert "\x1b" not in done.stdout
     assert done.stderr == ""
 
@@ -317,15 +374,15 @@ def test_a_finished_run_can_be_shown_and_measured_by_its_name(
 def test_an_existing_run_is_refused_and_the_ways_on_are_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = ["train", "mlp", *QUICK.split(), "--runs-dir", str(tmp_path)]
+    words = ["train", "mlp", *QUICK.split(), "--runs-dir", str(tmp_path)]
     (tmp_path / "mlp-digits-s0" / "scratch").mkdir(parents=True)
     (tmp_path / "mlp-digits-s0" / "scratch" / "config.json").write_text(TrainConfig().to_json())
-    assert main(command) == 1
+    assert main(words) == 1
     err = capsys.readouterr().err
     assert "exists" in err
     assert "--resume" in err
     assert "--overwrite" in err
-    assert main([*command, "--resume"]) == 1
+    assert main([*words, "--resume"]) == 1
     err = capsys.readouterr().err
     assert "--hidden" in err
     assert "(300, 100) -> (4,)" in err

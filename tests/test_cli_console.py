@@ -7,17 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from experiments.console import (
-    BackendResult,
-    JsonReporter,
-    Parity,
-    ParityCheck,
-    PlainReporter,
-    Summary,
-    TerminalReporter,
-    duration,
-    make_reporter,
-)
+from experiments.console import JsonReporter, PlainReporter, TerminalReporter, duration, make_reporter
+from experiments.invocation import command
+from experiments.summary import BackendResult, Parity, ParityCheck, Summary
 
 RESUME = "twice train mlp --resume"
 
@@ -44,7 +36,7 @@ def result(**changes: float | None) -> BackendResult:
     return values
 
 
-def check(name: str, value: float, bound: float, passed: bool, question: str = "") -> ParityCheck:
+def check(name: str, value: float, bound: float | None, passed: bool, question: str = "") -> ParityCheck:
     return {
         "question": question or name,
         "name": name,
@@ -94,7 +86,8 @@ def test_a_log_has_one_line_per_epoch_and_no_codes() -> None:
     assert lines[4].split("  ")[0] == "       "[: len(lines[4].split("  ")[0])]
     assert lines[5].split() == ["scratch", "2.13%", "0.0710", "1.99%", "0.0101", "43,210", "12.3", "8,600"]
     assert lines[6].split()[:2] == ["torch", "2.14%"]
-    assert lines[-1] == "  twice tb runs/mlp-digits-s0"
+    assert lines[7] == "test error and loss: of the last epoch's parameters"
+    assert lines[-1] == f"  {command('tb', 'runs/mlp-digits-s0')}"
     assert "\x1b" not in stream.getvalue()
     assert all(line == line.rstrip() for line in lines)
 
@@ -147,6 +140,34 @@ def test_failed_checks_come_first_then_the_nearest_to_its_bound_of_each_question
     assert lines[start + 3].endswith("pass  detail of ok18")
     assert lines[start + 4].endswith("pass  detail of zero bound")
     assert lines[end] == "FAIL  21 of 23 checks within their bounds"
+
+
+def test_what_has_no_bound_is_shown_and_not_counted() -> None:
+    stream = io.StringIO()
+    checks = [check("judged", 1, 2, True), check("free", 0.5, None, True)]
+    tell(PlainReporter(stream, RESUME), summary({"passed": True, "checks": checks}))
+    lines = stream.getvalue().splitlines()
+    (row,) = [line for line in lines if line.startswith("free")]
+    assert row.split("  ")[-2:] == ["not judged", "detail of free"]
+    assert row.split()[1:4] == ["0.5", "-", "-"]
+    assert "PASS  1 of 1 checks within their bounds" in lines
+
+
+@pytest.mark.parametrize(("columns", "detailed"), [("80", False), ("120", True)])
+def test_the_parity_table_fits_the_terminal(columns: str, detailed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setenv("NO_COLOR", "1")
+    stream = Terminal()
+    question = "gradients, same weights (eps·max S)"
+    checks = [
+        check("a", 0.123, 4.5, True, question),
+        check("b", 0.5, None, True, "parameters, running free (relative)"),
+    ]
+    tell(TerminalReporter(stream, RESUME), summary({"passed": True, "checks": checks}))
+    assert ("detail of a" in stream.getvalue()) is detailed
+    (row,) = [line for line in stream.getvalue().splitlines() if question in line]
+    assert "pass" in row
 
 
 def test_every_failed_check_is_shown() -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from experiments.description import describe, describe_run
 from experiments.errors import UserError
-from experiments.evaluation import describe, describe_run, evaluate, evaluate_run
+from experiments.evaluation import evaluate, evaluate_run
 from experiments.metrics import read_rows
 from tests.running import Recorder, finished, run, small
 
@@ -32,7 +33,7 @@ def unfinished(tmp_path_factory) -> Path:
 
 
 def test_the_last_checkpoint_measures_as_it_did_at_the_end_of_training(root):
-    results = {(result["backend"], result["checkpoint"]): result for result in evaluate(root)}
+    results = {(result["backend"], result["checkpoint"]): result for result in evaluate(root)[0]}
     assert list(results) == [(b, c) for b in ("scratch", "torch") for c in ("last.npz", "best.npz")]
     for name in ("scratch", "torch"):
         last = results[name, "last.npz"]
@@ -46,7 +47,7 @@ def test_the_last_checkpoint_measures_as_it_did_at_the_end_of_training(root):
 
 
 def test_one_backend_can_be_evaluated_alone(root):
-    assert {result["backend"] for result in evaluate(root / "torch")} == {"torch"}
+    assert {result["backend"] for result in evaluate(root / "torch")[0]} == {"torch"}
 
 
 def test_a_run_that_has_not_finished_keeps_its_test_set_shut(unfinished):
@@ -54,12 +55,66 @@ def test_a_run_that_has_not_finished_keeps_its_test_set_shut(unfinished):
         evaluate(unfinished)
 
 
-def test_a_damaged_checkpoint_is_refused(root, tmp_path):
+def test_a_damaged_last_checkpoint_is_replaced_by_the_previous_one_and_said(root, tmp_path, capsys):
+    shutil.copytree(root / "torch", tmp_path / "torch")
+    folder = tmp_path / "torch" / "checkpoints"
+    (folder / "last.npz").write_bytes((folder / "last.npz").read_bytes()[:1000])
+    results, (note,) = evaluate(tmp_path / "torch")
+    assert [(result["checkpoint"], result["updates"]) for result in results] == [("previous.npz", 40), ("best.npz", 42)]
+    assert "last.npz is refused: it is cut off or damaged" in note
+    assert "previous.npz, after update 40, is measured instead" in note
+    assert evaluate_run(tmp_path / "torch") == 0
+    assert note in capsys.readouterr().out
+    (folder / "previous.npz").unlink()
+    with pytest.raises(UserError, match=r"last\.npz is refused: it is cut off or damaged"):
+        evaluate(tmp_path / "torch")
+
+
+def test_without_the_best_checkpoint_the_last_is_measured(root, tmp_path):
+    shutil.copytree(root / "torch", tmp_path / "torch")
+    (tmp_path / "torch" / "checkpoints" / "best.npz").unlink()
+    results, (note,) = evaluate(tmp_path / "torch")
+    assert [result["checkpoint"] for result in results] == ["last.npz"]
+    assert "best.npz does not exist" in note
+
+
+def test_the_initial_parameters_are_not_needed(root, tmp_path):
+    shutil.copytree(root / "torch", tmp_path / "torch")
+    (tmp_path / "torch" / "init.npz").write_bytes(b"PK")
+    assert evaluate(tmp_path / "torch") == evaluate(root / "torch")
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "reason"),
+    [
+        ("config.json", b"\xff\xfe", "not UTF-8"),
+        ("config.json", b"{", "not valid JSON"),
+        ("manifest.json", b'{"data": 5}', "data: expected a JSON object, got 5"),
+        ("manifest.json", b'{"blas": [{}]}', r"blas\[0\]: 'internal_api' is missing"),
+        ("manifest.json", b'{"half": ', "not valid JSON"),
+        ("metrics.jsonl", b'garbage\n{"kind": "epoch", "update": 1}\n', "line 1, is damaged: it is not valid JSON"),
+        ("metrics.jsonl", b"[1]\n", "line 1, is damaged: expected a JSON object"),
+        ("metrics.jsonl", b'{"kind": "summary", "update": "7"}\n', "line 1, .* update: expected a whole number"),
+        ("metrics.jsonl", b'{"kind": "summary", "update": 7, "result": {}}\n', "line 1, is damaged: result: '.*' is"),
+        ("../diff/metrics.jsonl", b'{"kind": "summary", "update": 42, "parity": {}}\n', "line 1, is damaged"),
+    ],
+)
+def test_a_damaged_file_is_named_with_what_is_wrong(root, tmp_path, file, content, reason):
     shutil.copytree(root, tmp_path / "run")
-    path = tmp_path / "run" / "torch" / "checkpoints" / "best.npz"
-    path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(UserError, match=r"best\.npz is refused: it is cut off or damaged"):
-        evaluate(tmp_path / "run")
+    path = tmp_path / "run" / "scratch" / file
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=reason) as refusal:
+        describe(tmp_path / "run")
+    assert path.resolve().name in str(refusal.value)
+
+
+def test_backends_trained_apart_are_described_with_their_differences_and_without_a_verdict(root, tmp_path, capsys):
+    shutil.copytree(root, tmp_path / "run")
+    path = tmp_path / "run" / "torch" / "config.json"
+    path.write_text(path.read_text().replace('"lr": 0.05', '"lr": 0.5'))
+    assert describe(tmp_path / "run")["parity"] is None
+    assert describe_run(tmp_path / "run") == 0
+    assert "--lr: 0.05 -> 0.5" in capsys.readouterr().out
 
 
 def test_what_is_no_run_is_refused(tmp_path):

@@ -1,15 +1,20 @@
+import dataclasses
 import subprocess
 
-from experiments import manifest
+import pytest
+
+from experiments import data, manifest
+from experiments.errors import UserError
 
 DESCRIPTION = {"argv": ["twice", "train"], "dtype": "float32"}
 
 
 def test_the_description_has_what_experiments_md_asks_for():
-    description = manifest.describe({"train": "ab"}, "scikit-learn", "float32", "cpu")
+    dataset = dataclasses.replace(data.load("digits"), sha256={"train": "ab"}, unverified=("train",))
+    description = manifest.describe(dataset, "float32", "cpu")
     assert {"code", "versions", "blas", "torch_threads", "cpu", "gpu", "dtype", "data", "argv"} <= set(description)
     assert set(description["code"]) == {"commit", "dirty"}
-    assert description["data"] == {"source": "scikit-learn", "sha256": {"train": "ab"}}
+    assert description["data"] == {"source": "scikit-learn", "sha256": {"train": "ab"}, "unverified": ["train"]}
     assert all(description["versions"][name] for name in ("python", "numpy", "torch", "tensorboard"))
     assert any(library["user_api"] == "blas" and library["num_threads"] >= 1 for library in description["blas"])
     assert description["gpu"] is None
@@ -49,7 +54,17 @@ def test_start_resume_and_end_are_noted(tmp_path):
     assert [(entry["after_update"], entry["changed"]) for entry in ended["resumed"]] == [(40, {"dtype": "float64"})]
 
 
-def test_a_damaged_manifest_reads_as_empty(tmp_path):
+def test_libraries_loaded_in_another_order_are_no_change(monkeypatch):
+    libraries = [{"user_api": "blas", "internal_api": name, "num_threads": 1} for name in ("openblas", "mkl")]
+    monkeypatch.setattr(manifest, "threadpool_info", lambda: libraries)
+    first = manifest.describe(data.load("digits"), "float32", "cpu")["blas"]
+    monkeypatch.setattr(manifest, "threadpool_info", lambda: libraries[::-1])
+    assert manifest.describe(data.load("digits"), "float32", "cpu")["blas"] == first
+
+
+def test_a_damaged_manifest_is_refused_and_a_missing_one_is_empty(tmp_path):
     path = tmp_path / "manifest.json"
-    path.write_text('{"half": ')
     assert manifest.read(path) == {}
+    path.write_text('{"half": ')
+    with pytest.raises(UserError, match=r"manifest\.json is damaged"):
+        manifest.read(path)

@@ -72,7 +72,19 @@ def test_a_drift_that_is_no_number_fails_in_float64():
 def test_the_drift_is_reported_in_float32_and_not_judged():
     verdict = parity.verdict([row(1), row(20, param=0.5)], "float32", (0.02, 0.02), SAME)
     assert verdict["passed"]
-    assert named(verdict)["drift of parameters"]["value"] == 0.5
+    drift = named(verdict)["drift of parameters"]
+    assert (drift["value"], drift["bound"]) == (0.5, None)
+
+
+def test_a_comparison_that_is_missing_fails_the_run():
+    rows = [row(1), row(20), {"kind": "parity", "update": 30, "param": {}}]
+    assert parity.missing_updates(rows, 10, 35) == [10, 30]
+    assert parity.missing_updates(rows, 20, 39) == []
+    assert parity.missing_updates([], 20, 0) == []
+    assert parity.missing_updates([], 1, 2) == [1, 2]
+    verdict = parity.verdict(rows, "float32", (0.0, 0.0), SAME, [10, 30])
+    assert not verdict["passed"]
+    assert "at update 10" in named(verdict)["comparisons missing"]["detail"]
 
 
 @pytest.mark.parametrize(
@@ -210,12 +222,12 @@ def test_a_layer_wrong_by_one_part_in_ten_thousand_is_seen_in_float32(tmp_path, 
 
 def test_the_verdict_survives_json(tmp_path):
     folder = RunFolder(tmp_path)
-    check = {"name": "drift", "value": None, "bound": None, "passed": True, "detail": ""}
+    check = {"question": "", "name": "drift", "value": None, "bound": None, "passed": True, "detail": ""}
     folder.metrics.write_text(
         json.dumps({"kind": "summary", "update": 3, "parity": {"passed": True, "checks": [check]}}) + "\n"
     )
     verdict = parity.recorded(folder, 3)
     assert verdict is not None
-    assert verdict["checks"][0]["bound"] == float("inf")
+    assert verdict["checks"][0]["bound"] is None
     assert np.isnan(verdict["checks"][0]["value"])
     assert parity.recorded(folder, 4) is None

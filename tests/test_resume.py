@@ -261,11 +261,35 @@ def test_more_epochs_continue_a_finished_run_as_if_they_had_been_asked_for_at_on
 def test_resuming_a_finished_run_gives_its_summary_and_changes_nothing(tmp_path):
     shutil.copytree(finished(), tmp_path, dirs_exist_ok=True)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    summary = run(small(), tmp_path, resume=True)
+    report = Recorder()
+    # Where the data lie is no reason to open the test set again.
+    summary = run(small(data_dir=Path("elsewhere")), tmp_path, resume=True, report=report)
+    assert report.lines == ["already finished; a larger --epochs continues it"]
     assert summary.backends["torch"]["updates"] == 42
     assert summary.parity is not None
     assert summary.parity["passed"]
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("damage", ["missing", "garbage"])
+def test_a_finished_run_without_its_comparison_is_not_judged_anew(tmp_path, damage):
+    shutil.copytree(finished(), tmp_path, dirs_exist_ok=True)
+    diff = tmp_path / "mlp-digits-s0" / "diff"
+    if damage == "missing":
+        shutil.rmtree(diff)
+    else:
+        (diff / "metrics.jsonl").write_text("garbage\n")
+    reason = r"diff is missing or another run's.*--overwrite" if damage == "missing" else r"jsonl, line 1, is damaged"
+    with pytest.raises(UserError, match=reason):
+        run(small(), tmp_path, resume=True)
+    assert diff.exists() is (damage == "garbage")
+
+
+def test_an_interrupted_run_without_its_comparison_cannot_be_continued(tmp_path):
+    run(small(), tmp_path, report=stop_at(64 * 10))
+    (tmp_path / "mlp-digits-s0" / "diff" / "metrics.jsonl").unlink()
+    with pytest.raises(UserError, match=r"lacks the comparisons of 3 updates, the first of them 1: .*--overwrite"):
+        run(small(), tmp_path, resume=True)
 
 
 def test_what_was_recorded_before_counts_in_the_verdict(tmp_path):

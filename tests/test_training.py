@@ -155,7 +155,7 @@ def test_an_existing_run_is_refused_and_overwritten_on_request(tmp_path):
     run(dataclasses.replace(config, lr=0.01), tmp_path, overwrite=True)
     rows = read_rows(tmp_path / "mlp-digits-s0" / "scratch" / "metrics.jsonl", "train")
     assert {row["lr"] for row in rows} == {0.01}
-    with pytest.raises(UserError, match="exclude each other"):
+    with pytest.raises(UserError, match="give one"):
         run(config, tmp_path, resume=True, overwrite=True)
 
 
@@ -269,12 +269,32 @@ def test_the_update_ratio_is_the_step_relative_to_the_weight():
     assert metrics.update_ratios(before, after) == {"fc1": 0.1, "fc2": 0.0}
 
 
-def test_half_a_line_is_no_row_and_is_cut(tmp_path):
+def test_half_a_line_at_the_end_is_no_row_and_is_cut(tmp_path):
     path = tmp_path / "metrics.jsonl"
-    path.write_text('{"update": 1}\n{"update": 2}\n{"update": 3}\n{"upd')
+    rows = [f'{{"kind": "train", "update": {update}}}\n' for update in (1, 2, 3)]
+    path.write_text("".join(rows) + '{"kin')
     assert [row["update"] for row in read_rows(path)] == [1, 2, 3]
     metrics.cut_after(path, 2)
-    assert path.read_text() == '{"update": 1}\n{"update": 2}\n'
+    assert path.read_text() == "".join(rows[:2])
+
+
+def test_another_line_that_is_no_row_is_named(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    for damage in ('{"kin\n', "3\n", '{"kind": "train"}\n', '{"kind": "train", "update": true}\n'):
+        path.write_text('{"kind": "train", "update": 1}\n' + damage + '{"kind": "train", "update": 3}\n')
+        with pytest.raises(UserError, match=r"metrics\.jsonl, line 2, is damaged"):
+            read_rows(path)
+
+
+def test_data_without_a_published_digest_are_not_called_verified(tmp_path, monkeypatch):
+    real = data.load("digits")
+    monkeypatch.setattr(data, "load", lambda *_: dataclasses.replace(real, unverified=("train-images",)))
+    report = Recorder()
+    run(small(backend="scratch", epochs=1), tmp_path, report=report)
+    assert "no published digest for 1 of 6 files" in "\n".join(report.lines)
+    assert "sha256 ok" not in "\n".join(report.lines)
+    manifest = json.loads((tmp_path / "mlp-digits-s0" / "scratch" / "manifest.json").read_text())
+    assert manifest["data"]["unverified"] == ["train-images"]
 
 
 def test_numbers_that_json_lacks_become_null(tmp_path):
