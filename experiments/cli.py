@@ -21,8 +21,7 @@ import tyro
 
 from experiments.commands import COMMANDS, MODELS, Train
 from experiments.config import USAGE_ERROR, load_toml
-from experiments.errors import UserError
-from experiments.flags import close_matches
+from experiments.errors import UserError, close_matches
 
 DESCRIPTION: Final = "The neural networks of one lecture, built twice: by hand in NumPy, and in torch.nn."
 EXAMPLES: Final = """\

@@ -11,8 +11,8 @@ from typing import Annotated, Any, ClassVar, Final
 import tyro
 
 from experiments.config import USAGE_ERROR, DatasetName, TrainConfig, flag
-from experiments.errors import UserError
-from experiments.flags import Folder, close_matches, commas, one_of, parse_whole_number, word
+from experiments.errors import UserError, close_matches
+from experiments.flags import Folder, commas, one_of, parse_whole_number, word
 from experiments.invocation import command
 
 RunsDir = Annotated[Path, word(Path, "DIR")]

@@ -17,8 +17,8 @@ from typing import Annotated, Any, Final, Literal
 
 import tyro
 
-from experiments.errors import UserError
-from experiments.flags import Folder, Real, Whole, close_matches, commas, one_of, parse_hidden, word
+from experiments.errors import UserError, close_matches
+from experiments.flags import Folder, Real, Whole, commas, one_of, parse_hidden, word
 
 Model = Literal["mlp"]
 DatasetName = Literal["digits", "mnist", "fashion-mnist", "kmnist", "emnist-digits", "qmnist"]

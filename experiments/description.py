@@ -9,6 +9,7 @@ from rich.text import Text
 
 from experiments import manifest, metrics, runs
 from experiments.config import TrainConfig, difference
+from experiments.invocation import command
 from experiments.parity import recorded
 from experiments.runs import RunFolder
 from experiments.summary import (
@@ -77,7 +78,8 @@ def describe_run(run: Path, *, as_json: bool = False) -> int:
         print_table(console, parity_table(summary.parity, console.width))
         console.print(verdict(summary.parity))
     if not description["finished"]:
-        console.print("not finished: `twice train` with the same settings and --resume continues it", soft_wrap=True)
+        train = command("train", description["config"]["model"])
+        console.print(Text(f"not finished: `{train}` with the same settings and --resume continues it"), soft_wrap=True)
     return 0
 
 

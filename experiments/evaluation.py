@@ -15,6 +15,7 @@ from experiments.config import TrainConfig
 from experiments.data import Dataset, Split
 from experiments.description import result
 from experiments.errors import UserError
+from experiments.invocation import command
 from experiments.resuming import check_data
 from experiments.summary import print_json, print_table
 from experiments.terminal import plain_table, screen
@@ -91,7 +92,7 @@ def evaluate(run: Path, data_dir: Path | None = None) -> tuple[list[Evaluation],
         if result(folder, configs[name]) is None:
             raise UserError(
                 f"{folder.path} has not finished, and the test set is opened only for a finished run: "
-                "`twice train` with the same settings and --resume finishes it"
+                f"`{command('train', configs[name].model)}` with the same settings and --resume finishes it"
             )
     load_data = functools.cache(data.load)
     results: list[Evaluation] = []

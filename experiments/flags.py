@@ -4,7 +4,6 @@ tyro's own messages for a wrong choice or a wrong number quote Python's; these n
 choice.
 """
 
-import difflib
 import typing
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -12,11 +11,7 @@ from typing import Annotated, Any
 
 import tyro
 
-
-def close_matches(word: str, known: Iterable[str]) -> str:
-    """Return `"; did you mean 'x'?"` for the known word nearest to this one, or nothing."""
-    matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {matches[0]!r}?" if matches else ""
+from experiments.errors import close_matches
 
 
 def parse_hidden(text: str) -> tuple[int, ...]:

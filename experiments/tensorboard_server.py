@@ -13,6 +13,7 @@ from typing import Final
 
 from experiments.config import USAGE_ERROR
 from experiments.errors import UserError
+from experiments.invocation import command
 
 HOST: Final = "127.0.0.1"  # event files may show private data: never the whole network
 FIRST_PORT: Final = 6006
@@ -82,7 +83,7 @@ def find_events(folder: Path) -> list[Path]:
         If the folder is missing or has none.
     """
     if not folder.exists():
-        raise UserError(f"no folder {folder}; `twice train mlp` makes runs/")
+        raise UserError(f"no folder {folder}; `{command('train', 'mlp')}` makes runs/")
     if not folder.is_dir():
         raise UserError(f"{folder} is a file; expected the folder of a run, or of several")
     # os.walk, because rglob does not follow links to folders, as TensorBoard does.
@@ -93,7 +94,9 @@ def find_events(folder: Path) -> list[Path]:
         if "tfevents" in name
     ]
     if not found:
-        raise UserError(f"no event files in {folder}, so there is nothing to show; `twice train mlp` writes some")
+        raise UserError(
+            f"no event files in {folder}, so there is nothing to show; `{command('train', 'mlp')}` writes some"
+        )
     return sorted(found)
 
 

@@ -187,8 +187,10 @@ class Wing:
         params = self.backend.parameters()
         board.histograms("params", params, update)
         board.histograms("grads", step.grads, update)
-        board.histograms("activations", self.backend.trace(inputs[:256]), update)
+        trace = self.backend.trace(inputs[:256])
+        board.histograms("activations", trace, update)
         self._draw("filters", "filters/fc1", figures.filters(params["fc1.weight"]), update)
+        self._draw("maps", "maps/fc1", figures.maps(images[0], trace["f1"][0]), update)
         self._draw_errors(f"{self.backend.name}, validation, epoch {epoch}", "", outputs, images, labels, update)
         best = validation["error"] < progress.best_error
         self.progress = dataclasses.replace(

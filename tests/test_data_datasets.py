@@ -10,6 +10,7 @@ import pytest
 from experiments.data import DATASETS, NotFoundError, datasets, inputs, load, sources
 from experiments.data.datasets import load_source
 from experiments.errors import UserError
+from experiments.invocation import command
 from tests.idx_files import TEST, TRAIN, VALIDATION, Member, idx_bytes, pack, tiny_images, tiny_labels
 
 TRAIN_IMAGES, TRAIN_LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
@@ -99,10 +100,21 @@ def test_not_found_names_places_files_and_ways_out(tmp_path: Path, monkeypatch: 
     text = refusal(member, None)
     for place in ("gone", "gone/Tiny/raw", "cache", "cache/Tiny/raw"):
         assert f"{tmp_path / place} (no such folder)" in text
-    for part in (*member.arrays, "--data-dir", "twice data --dataset tiny"):
+    for part in (*member.arrays, "--data-dir", command("data", "--dataset", "tiny")):
         assert part in text
     (tmp_path / "plain").write_text("")
     assert "not a folder" in refusal(member, tmp_path / "plain")
+
+
+@pytest.mark.parametrize("there", [0, 2])
+def test_the_command_that_fetches_has_the_folder_that_was_named(tmp_path: Path, there: int) -> None:
+    member, folder = Member(), tmp_path / "my data"
+    folder.mkdir()
+    for name in list(member.arrays)[:there]:
+        member.put(folder, name)
+    with pytest.raises(NotFoundError) as caught:
+        load_source(member.source, folder)
+    assert command("data", "--dataset", "tiny", "--data-dir", str(folder)) in str(caught.value)
 
 
 @pytest.mark.parametrize("name", [TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS])
@@ -217,7 +229,7 @@ def test_a_folder_that_may_not_be_entered(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_unknown_names_get_a_suggestion() -> None:
     assert DATASETS == ("digits", "mnist", "fashion-mnist", "kmnist", "emnist-digits", "qmnist")
-    with pytest.raises(UserError, match=r"unknown dataset 'mnits'.*Did you mean 'mnist'\?"):
+    with pytest.raises(UserError, match=r"unknown dataset 'mnits'; did you mean 'mnist'\?"):
         load("mnits")
     with pytest.raises(UserError, match="'digits' is not a member of the MNIST family"):
         sources.source("digits")

@@ -14,7 +14,6 @@ name               train / validation / test       split
 The split is fixed: it does not depend on the seed of a run.
 """
 
-import difflib
 import hashlib
 import os
 from collections.abc import Iterator
@@ -28,7 +27,8 @@ from experiments.data import digits, sources
 from experiments.data.idx import NUM_CLASSES
 from experiments.data.sources import RawFile, Source
 from experiments.data.verify import OtherMemberError, Verified, verify
-from experiments.errors import UserError
+from experiments.errors import UserError, close_matches
+from experiments.invocation import command
 
 DATASETS = ("digits", *(member.name for member in sources.FAMILY))
 """The names that `load` knows."""
@@ -119,9 +119,7 @@ def load(name: str, data_dir: Path | None = None, *, download: bool = False) -> 
     if name == "digits":
         return _digits()
     if name not in DATASETS:
-        near = difflib.get_close_matches(name, DATASETS, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise UserError(f"unknown dataset {name!r}, expected one of: {', '.join(DATASETS)}.{hint}")
+        raise UserError(f"unknown dataset {name!r}{close_matches(name, DATASETS)}\ndatasets: {', '.join(DATASETS)}")
     return load_source(sources.source(name), data_dir, download=download)
 
 
@@ -151,7 +149,7 @@ def _find(source: Source, data_dir: Path | None) -> Dataset:
             if missing:
                 raise NotFoundError(
                     f"{source.title} is incomplete in {folder}: {', '.join(missing)} was not found (raw, or with .gz "
-                    f"behind the name). Add what is missing there, or fetch it: {_command(source)}"
+                    f"behind the name). Add what is missing there, or fetch it: {fetch_command(source, data_dir)}"
                 )
             try:
                 found = [verify(path, file, source) for file, path in paths.items() if path is not None]
@@ -212,6 +210,12 @@ def cache_dir() -> Path:
     return Path(pooch.os_cache("twice"))
 
 
+def fetch_command(source: Source, data_dir: Path | None) -> str:
+    """Return what to type to have a member where it was looked for: in this folder, or else in the user's cache."""
+    where = () if data_dir is None else ("--data-dir", str(data_dir))
+    return command("data", "--dataset", source.name, *where)
+
+
 def find_file(folder: Path, file: RawFile) -> Path | None:
     """Return where `file` lies in `folder`: raw, else gzipped; "train-images.idx3-ubyte" counts as well. Or None."""
     dotted = file.name.replace("-idx", ".idx")
@@ -237,10 +241,6 @@ def _emptiness(folder: Path) -> str:
     return "none of the files" if folder.is_dir() else "not a folder"
 
 
-def _command(source: Source) -> str:
-    return f"twice data --dataset {source.name}"
-
-
 def _not_found(source: Source, looked: list[str], data_dir: Path | None) -> str:
     unset = data_dir is None and not os.environ.get(ENVIRONMENT_VARIABLE)
     return "\n".join(
@@ -251,7 +251,7 @@ def _not_found(source: Source, looked: list[str], data_dir: Path | None) -> str:
             "Expected four files, raw or with .gz behind their names:",
             *(f"  {file.name}" for file in source.files),
             f"Either name the folder that has them: --data-dir FOLDER (or {ENVIRONMENT_VARIABLE}=FOLDER),",
-            f"or download them: {_command(source)}",
+            f"or download them: {fetch_command(source, data_dir)}",
         ]
     )
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.data import sources
-from experiments.data.datasets import find_file
+from experiments.data.datasets import fetch_command, find_file
 from experiments.data.idx import DataFileError
 from experiments.data.sources import RawFile, Source
 from experiments.data.transfer import TIMEOUT, MirrorError, Progress, download
@@ -346,7 +346,8 @@ def _total_failure(source: Source, missing: list[RawFile], answers: list[str], f
             "Files that are missing, and how they are recognised:",
             *(f"  {_recognition(file)}" for file in missing),
             f"If you can get them in another way, put them (raw or .gz) into {folder}",
-            f"or let them be checked and copied: twice data --dataset {source.name} --from FOLDER|URL",
+            # The folder is <destination>/<member>/raw.
+            f"or let them be checked and copied: {fetch_command(source, folder.parent.parent)} --from FOLDER|URL",
         ]
     )
 

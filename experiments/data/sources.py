@@ -25,12 +25,11 @@ emnist-digits     **not pinned**                              SHA-256 of each of
 MD5 tells damage and mix-ups, which is what is asked of it here, not forgery.
 """
 
-import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from experiments.errors import UserError
+from experiments.errors import UserError, close_matches
 
 Kind = Literal["images", "labels", "labels-int"]
 """Images; labels of one byte; QMNIST's labels: rows of 8 32-bit integers, the first of which is the class."""
@@ -286,9 +285,9 @@ def source(name: str) -> Source:
         if member.name == name:
             return member
     names = [member.name for member in FAMILY]
-    near = difflib.get_close_matches(name, names, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    raise UserError(f"dataset {name!r} is not a member of the MNIST family, expected one of: {', '.join(names)}.{hint}")
+    raise UserError(
+        f"dataset {name!r} is not a member of the MNIST family{close_matches(name, names)}\nmembers: {', '.join(names)}"
+    )
 
 
 def mirrors(member: Source) -> tuple[str, ...]:
