@@ -225,7 +225,7 @@ def verdict(
     bound = max(ERROR_BOUND, 1 / len(ours))
     gap = round(abs(errors[0] - errors[1]) * len(ours)) / len(ours)
     differing = int(np.count_nonzero(ours != twin))
-    detail = f"{errors[0]:.2%} and {errors[1]:.2%}; {differing} of {len(ours):,} answers differ"
+    detail = f"{errors[0]:.2%}, {errors[1]:.2%}; {differing} of {len(ours):,} answers differ"
     checks.append(_check("test error", "test error", gap, bound, detail))
     return {"passed": all(check["passed"] for check in checks), "checks": checks}
 
@@ -265,7 +265,7 @@ def _layer_check(layer: str, judged: list[Row]) -> ParityCheck:
     value, update = _worst([(_number(row["layers"].get(name)), row["update"]) for row in judged for name in tensors])
     detail = f"{layer}, worst at update {update:,}"
     return _check(
-        "linear layers, same input (criterion 2)",
+        "linear layers, same input",
         f"forced layer {layer}",
         value,
         1.0,
