@@ -171,3 +171,11 @@ def test_an_unfinished_run_is_described_by_its_last_epoch(unfinished, capsys):
     )
     assert describe_run(unfinished) == 0
     assert "--resume continues it" in capsys.readouterr().out
+
+
+def test_backends_of_other_sizes_are_measured_each_by_its_own_settings(root, tmp_path):
+    """Runs from before such a mixture was refused, or copied together by hand."""
+    other = finished(hidden=(5,), backend="torch") / "mlp-digits-s0"
+    shutil.copytree(root / "scratch", tmp_path / "run" / "scratch")
+    shutil.copytree(other / "torch", tmp_path / "run" / "torch")
+    assert evaluate(tmp_path / "run")[0] == evaluate(root / "scratch")[0] + evaluate(other / "torch")[0]
