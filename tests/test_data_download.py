@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.data import NotFoundError, datasets, download, load, sources, transfer
+from experiments.data import NotFoundError, datasets, load, sources, transfer
 from experiments.data.datasets import load_source
 from experiments.data.download import fetch, fetch_from
 from experiments.errors import UserError
@@ -186,13 +186,13 @@ def test_what_a_killed_download_left_is_cleared_but_not_what_another_is_writing(
 ) -> None:
     folder = tmp_path / "Tiny" / "raw"
     for age, name in ((3600, "old"), (0, "fresh")):
-        left = folder / f"{download._TEMPORARY}{name}"
+        left = folder / f"{placing.TEMPORARY}{name}"
         left.mkdir(parents=True)
         (left / "part").write_bytes(b"part")
         for path in (left / "part", left):
             os.utime(path, (time.time() - age,) * 2)
     fetch(member.source, tmp_path, base_urls=[server.url("good")])
-    assert names(folder) == ALL | {f"{download._TEMPORARY}fresh"}
+    assert names(folder) == ALL | {f"{placing.TEMPORARY}fresh"}
 
 
 def test_a_server_that_unpacks_on_the_way(tmp_path: Path, server: Mirrors) -> None:

@@ -6,50 +6,19 @@ nothing behind under a final name and starts afresh: the files are small (the la
 """
 
 import shutil
-import tempfile
-import time
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from experiments.data import sources
 from experiments.data.datasets import fetch_command, find_file
 from experiments.data.idx import DataFileError
+from experiments.data.placing import Fetched, place, workshop
 from experiments.data.sources import RawFile, Source
 from experiments.data.transfer import TIMEOUT, MirrorError, Progress, download
 from experiments.data.verify import Verified, verify
 from experiments.errors import UserError
-
-_TEMPORARY = ".twice-download-"
-
-
-@dataclass(frozen=True)
-class Fetched:
-    """One file that is now in its place.
-
-    Parameters
-    ----------
-    name:
-        Name of the unpacked file.
-    path:
-        Where it lies.
-    origin:
-        Address or path it came from; "already there" if nothing was done.
-    sha256:
-        Of the unpacked bytes, in hexadecimal.
-    pinned:
-        Whether a published digest covers it.
-    """
-
-    name: str
-    path: Path
-    origin: str
-    sha256: str
-    pinned: bool
 
 
 def fetch(
@@ -101,7 +70,7 @@ def fetch(
     else:
         archived = bool(source.archives)
         addresses = list(sources.archives(source) if archived else sources.mirrors(source))
-    with _workshop(folder, timeout) as temporary:
+    with workshop(folder, timeout) as temporary:
         if archived:
             got = _from_archives(source, missing, addresses, temporary, folder, timeout, progress)
         else:
@@ -143,28 +112,28 @@ def fetch_from(
     source = sources.source(source) if isinstance(source, str) else source
     if str(origin).lower().startswith(("http://", "https://")):
         return fetch(source, destination, base_urls=[str(origin)], timeout=timeout, progress=progress)
-    place = Path(origin).expanduser()
+    named = Path(origin).expanduser()
     folder = destination.expanduser() / source.folder / "raw"
     there, missing = _survey(source, folder)
     if not missing:
         return there
-    with _workshop(folder, timeout) as temporary:
-        if place.is_file() and zipfile.is_zipfile(place):
-            paths = _unzip(place, missing, temporary)
-        elif place.is_dir():
-            paths = _copies(source, place, missing, temporary)
+    with workshop(folder, timeout) as temporary:
+        if named.is_file() and zipfile.is_zipfile(named):
+            paths = _unzip(named, missing, temporary)
+        elif named.is_dir():
+            paths = _copies(source, named, missing, temporary)
         else:
             raise UserError(
                 f"--from {origin}: expected an http(s) address, a folder or a zip archive; "
-                f"{'this file is neither' if place.exists() else 'there is no such file or folder'}."
+                f"{'this file is neither' if named.exists() else 'there is no such file or folder'}."
             )
         # All are verified before the first is put in place: a bad folder changes nothing.
         try:
             checked = [verify(path, file, source) for file, path in paths.items()]
         except DataFileError as error:
             # The path in the error is that of the temporary copy, gone by the time it is read.
-            raise UserError(f"{place}: {error.path.name}: {error.reason}. Nothing was changed.") from error
-        got = [_place(item, folder, f"{place}") for item in checked]
+            raise UserError(f"{named}: {error.path.name}: {error.reason}. Nothing was changed.") from error
+        got = [place(item, folder, f"{named}") for item in checked]
     return _in_order(source, (*there, *got))
 
 
@@ -217,7 +186,7 @@ def _from_mirrors(
                 failures[mirror] += 1
                 answers.append(f"{url}: {error}")
                 continue
-            got.append(_place(item, folder, url))
+            got.append(place(item, folder, url))
             break
         else:
             raise UserError(_total_failure(source, missing[number:], answers, folder))
@@ -246,7 +215,7 @@ def _from_archives(
         except MirrorError as error:
             answers.append(f"{url}: {error}")
             continue
-        return [_place(item, folder, url) for item in items]
+        return [place(item, folder, url) for item in items]
     raise UserError(_total_failure(source, missing, answers, folder))
 
 
@@ -292,45 +261,6 @@ def _copies(source: Source, place: Path, missing: list[RawFile], temporary: Path
             paths[file] = temporary / path.name
             shutil.copyfile(path, paths[file])
     return paths
-
-
-def _place(item: Verified, folder: Path, origin: str) -> Fetched:
-    """Rename a verified file into place."""
-    # Not the name it came under: some servers unpack on the way.
-    path = folder / (f"{item.file.name}.gz" if item.packed else item.file.name)
-    if path.exists():
-        raise UserError(f"{path} appeared while it was being fetched; it was left as it is. Repeat the command.")
-    item.path.rename(path)
-    return Fetched(item.file.name, path, origin, item.sha256, item.pinned)
-
-
-@contextmanager
-def _workshop(folder: Path, timeout: float) -> Iterator[Path]:
-    """Provide a temporary folder on the same file system as `folder`, removed at the end, and remove left-over ones."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for left in folder.glob(f"{_TEMPORARY}*"):
-            # One that is still at work writes at least once per time-out.
-            if time.time() - _last_touched(left) > max(60.0, 2 * timeout):
-                shutil.rmtree(left, ignore_errors=True)
-        workshop: Any = tempfile.TemporaryDirectory(prefix=_TEMPORARY, dir=folder)
-    except OSError as error:
-        raise UserError(
-            f"cannot write to {folder}: {error.strerror or error}. Choose another folder with --data-dir."
-        ) from error
-    with workshop as temporary:
-        try:
-            yield Path(temporary)
-        except OSError as error:
-            raise UserError(f"cannot write to {folder}: {error.strerror or error}.") from error
-
-
-def _last_touched(folder: Path) -> float:
-    try:
-        return max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
-    except FileNotFoundError:
-        # Its owner is just removing it.
-        return time.time()
 
 
 def _in_order(source: Source, items: Iterable[Fetched]) -> tuple[Fetched, ...]:
