@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.data import NotFoundError, datasets, load, sources, transfer
+from experiments.data import NotFoundError, datasets, load, placing, sources, transfer
 from experiments.data.datasets import load_source
 from experiments.data.download import fetch, fetch_from
 from experiments.errors import UserError
