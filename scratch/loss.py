@@ -5,7 +5,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from scratch.validation import Array, check_array, check_like, check_shape
+from scratch.validation import Array, check_array, check_like, check_shape, is_array
 
 Reduction: TypeAlias = Literal["mean", "sum"]
 
@@ -19,8 +19,8 @@ def check_reduction(reduction: Reduction) -> Reduction:
 
 def check_labels(target: Any, output: Array) -> None:
     """Raise unless `target` is an integer array (N,) of classes 0 … K−1 beside the output (N, K)."""
-    if not isinstance(target, np.ndarray) or not np.issubdtype(target.dtype, np.integer):
-        came = target.dtype if isinstance(target, np.ndarray) else type(target).__name__
+    if not is_array(target) or not np.issubdtype(target.dtype, np.integer):
+        came = target.dtype if is_array(target) else type(target).__name__
         raise TypeError(f"target is {came}, expected an integer array of class labels")
     samples, classes = output.shape
     check_shape("target", target, (samples,))
@@ -105,7 +105,7 @@ class SquaredError:
         check_array("output", output)
         check_shape("output", output, ("N", "K"))
         samples, classes = output.shape
-        if isinstance(target, np.ndarray) and np.issubdtype(target.dtype, np.floating):
+        if is_array(target) and np.issubdtype(target.dtype, np.floating):
             check_like("target", target, output)
             dense = target
         else:

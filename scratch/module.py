@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from scratch.validation import Array, state_faults
+from scratch.validation import Array, check_mapping, state_faults
 
 
 class Module:
@@ -63,9 +63,13 @@ class Module:
 
         Raises
         ------
+        TypeError
+            If `state` is no mapping.
         ValueError
-            Listing every missing, unexpected, misshapen or mistyped entry; nothing has been loaded then.
+            Listing every missing, unexpected, misshapen or mistyped entry, and every parameter that is read-only;
+            nothing has been loaded then.
         """
+        check_mapping("state", state)
         own = self.parameters()
         if faults := state_faults(state, own, strict=strict):
             raise ValueError(f"state does not fit {type(self).__name__}: " + "; ".join(faults))

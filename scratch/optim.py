@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from scratch.regularization import is_weight
-from scratch.validation import Array, check_like, check_number
+from scratch.validation import Array, check_array, check_like, check_mapping, check_number
 
 
 class SGD:
@@ -82,12 +82,23 @@ class SGD:
         return {name: velocity.copy() for name, velocity in self.velocity.items()}
 
     def load_state_dict(self, state: Mapping[str, Array]) -> None:
-        """Take copies of the velocities in `state`; `step` checks them against the parameters."""
+        """Take copies of the velocities in `state`; `step` checks them against the parameters.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `state` is no mapping of names to float32 or float64 arrays; the velocities stay as they were.
+        """
+        check_mapping("state", state)
+        for name, velocity in state.items():
+            check_array(f"state[{name!r}]", velocity)
         self.velocity = {name: velocity.copy() for name, velocity in state.items()}
 
 
 def check_names(what: str, given: Mapping[str, Array], params: Mapping[str, Array]) -> None:
-    """Raise `ValueError`, listing the differences, unless `given` has exactly the names of `params`."""
+    """Raise `TypeError` unless both are mappings, `ValueError` with the differences unless their names are the same."""
+    check_mapping("params", params)
+    check_mapping(what, given)
     if given.keys() != params.keys():
         missing, unexpected = sorted(params.keys() - given.keys()), sorted(given.keys() - params.keys())
         raise ValueError(f"{what} does not fit the parameters: missing {missing}, unexpected {unexpected}")

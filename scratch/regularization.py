@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from scratch.validation import Array, check_array, check_number
+from scratch.validation import Array, check_array, check_mapping, check_number
 
 
 def is_weight(name: str) -> bool:
@@ -55,10 +55,11 @@ class L2Penalty:
         Raises
         ------
         TypeError
-            If a weight is not a float32 or float64 array, or two differ in dtype.
+            If params is no mapping, a weight not a float32 or float64 array, or two differ in dtype.
         ValueError
             If no name ends in "weight".
         """
+        check_mapping("params", params)
         weights = {name: array for name, array in params.items() if is_weight(name)}
         if not weights:
             raise ValueError(f"params has the names {sorted(params)}, expected at least one that ends in 'weight'")

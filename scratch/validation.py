@@ -3,7 +3,7 @@
 import math
 import numbers
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -26,12 +26,20 @@ def check_dtype(name: str, dtype: DTypeLike) -> np.dtype[np.floating[Any]]:
     return resolved
 
 
-def check_array(name: str, x: Any, dtype: np.dtype[Any] | None = None) -> None:
-    """Raise unless `x` is an array of `dtype` (None: of float32 or float64) with at least one axis.
+def is_array(x: Any) -> TypeGuard[NDArray[Any]]:
+    """Whether `x` is a plain array. Subclasses but `np.memmap` are not: a `*` of two `np.matrix` is another product."""
+    return type(x) in (np.ndarray, np.memmap)
 
-    Subclasses are refused but for `np.memmap`: a `*` of two `np.matrix` is another product than the layers mean.
-    """
-    if type(x) not in (np.ndarray, np.memmap):
+
+def check_mapping(name: str, value: Any) -> None:
+    """Raise `TypeError` unless `value` maps names to something."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name} is a {type(value).__name__}, expected a mapping of names to arrays")
+
+
+def check_array(name: str, x: Any, dtype: np.dtype[Any] | None = None) -> None:
+    """Raise unless `x` is an array of `dtype` (None: of float32 or float64) with at least one axis."""
+    if not is_array(x):
         raise TypeError(f"{name} is a {type(x).__name__}, expected a NumPy array")
     if x.ndim == 0:
         raise ValueError(f"{name} has shape (), expected at least one axis")
@@ -112,10 +120,12 @@ def state_faults(state: Mapping[str, Any], own: Mapping[str, Array], *, strict: 
         if name not in state:
             continue
         value = state[name]
-        if not isinstance(value, np.ndarray):
+        if not is_array(value):
             faults.append(f"{name} is a {type(value).__name__}, expected a NumPy array")
         elif value.shape != array.shape:
             faults.append(f"{name} has shape {value.shape}, expected {array.shape}")
         elif value.dtype != array.dtype:
             faults.append(f"{name} has dtype {value.dtype}, expected {array.dtype}")
+        elif not array.flags.writeable:
+            faults.append(f"{name} is read-only here, expected an array to copy into")
     return faults

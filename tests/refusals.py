@@ -243,7 +243,24 @@ REFUSALS = (
         ValueError,
         ("velocity['a'] has shape (3,)",),
     ),
+    Refusal(
+        "SGD, gradients None",
+        lambda w: w.module.SGD(0.1).step({"a": w.array((2,), X)}, None),
+        TypeError,
+        ("grads is a NoneType", "mapping"),
+    ),
+    Refusal(
+        "SGD, a state of numbers",
+        lambda w: w.module.SGD(0.1).load_state_dict({"a": 1}),
+        TypeError,
+        ("state['a'] is a int",),
+    ),
+    Refusal("SGD, no state", lambda w: w.module.SGD(0.1).load_state_dict(None), TypeError, ("state is a NoneType",)),
+    Refusal(
+        "L2Penalty of nothing", lambda w: w.run(w.module.L2Penalty(0.1), None), TypeError, ("params is a NoneType",)
+    ),
     # States
+    Refusal("MLP, no state", lambda w: w.module.MLP((2, 2)).load_state_dict(None), TypeError, ("state is a NoneType",)),
     Refusal(
         "a state that misses, adds, misshapes and mistypes",
         lambda w: w.module.MLP((4, 3, 2)).load_state_dict(

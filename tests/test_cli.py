@@ -175,7 +175,7 @@ def test_help_and_refusals_import_nothing_heavy(command: list[str]) -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_listed_commandhas_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_listed_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     assert f"  {name}" in capsys.readouterr().out
     assert main([name, "--help"]) == 0
@@ -208,7 +208,7 @@ def test_flags_override_the_file_which_overrides_the_defaults(tmp_path: Path) ->
     assert back_to_default == TrainConfig(epochs=7, hidden=(8,))
 
 
-def test_the_resume_commandparses_to_the_same_settings() -> None:
+def test_the_resume_command_parses_to_the_same_settings() -> None:
     settings = TrainConfig(dataset="kmnist", hidden=(30, 20), lr=1e-3, seed=4, data_dir=Path("a b"))
     words = shlex.split(resume_command(settings, RunOptions(runs_dir=Path("my runs"))))
     begin = shlex.split(invocation.command("train", "mlp"))

@@ -87,10 +87,25 @@ def test_a_read_only_parameter_stops_the_step_before_it_begins() -> None:
     assert optimizer.state_dict() == {}
 
 
+def test_a_read_only_parameter_keeps_a_state_out_altogether() -> None:
+    net = scratch.MLP((4, 3, 2))
+    before = net.state_dict()
+    net.parameters()["fc2.bias"].flags.writeable = False
+    with pytest.raises(ValueError, match=r"fc2.bias is read-only here"):
+        net.load_state_dict({name: value + 1 for name, value in before.items()})
+    assert all((value == before[name]).all() for name, value in net.parameters().items())
+
+
 def test_array_subclasses_are_refused_but_for_memory_maps(tmp_path: Path) -> None:
     masked = np.ma.masked_array(np.ones((2, 3), np.float32))
     with pytest.raises(TypeError, match="x is a MaskedArray, expected a NumPy array"):
         scratch.Tanh().forward(masked)
+    labels = np.ma.masked_array([0, 1], mask=[True, False])
+    for loss in (scratch.CrossEntropy(), scratch.SquaredError()):
+        with pytest.raises(TypeError, match="target is MaskedArray, expected an integer array"):
+            loss.forward(np.ones((2, 3), np.float32), labels)
+    with pytest.raises(ValueError, match="weight is a MaskedArray, expected a NumPy array"):
+        scratch.Linear(3, 2, bias=False).load_state_dict({"weight": masked})
     mapped = np.memmap(tmp_path / "x", np.float32, "w+", shape=(2, 3))
     assert scratch.Tanh().forward(mapped)[0].shape == (2, 3)
 

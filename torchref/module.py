@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from torchref.validation import state_faults
+from torchref.validation import check_mapping, state_faults
 
 
 class Module(nn.Module):
@@ -21,9 +21,12 @@ class Module(nn.Module):
 
         Raises
         ------
+        TypeError
+            If `state_dict` is no mapping.
         ValueError
             Listing every missing, unexpected, misshapen or mistyped entry; nothing has been loaded then.
         """
+        check_mapping("state", state_dict)
         if faults := state_faults(state_dict, self.state_dict(), strict=strict):
             raise ValueError(f"state does not fit {type(self).__name__}: " + "; ".join(faults))
         return super().load_state_dict(state_dict, strict, assign)

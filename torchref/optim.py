@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.optim.sgd import sgd
 
 from torchref.regularization import is_weight
-from torchref.validation import check_like, check_number
+from torchref.validation import check_like, check_mapping, check_number, check_tensor
 
 
 class SGD:
@@ -85,12 +85,23 @@ class SGD:
         return {name: velocity.clone() for name, velocity in self.velocity.items()}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Take copies of the velocities in `state`; `step` checks them against the parameters."""
+        """Take copies of the velocities in `state`; `step` checks them against the parameters.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `state` is no mapping of names to float32 or float64 tensors; the velocities stay as they were.
+        """
+        check_mapping("state", state)
+        for name, velocity in state.items():
+            check_tensor(f"state[{name!r}]", velocity)
         self.velocity = {name: velocity.clone() for name, velocity in state.items()}
 
 
 def check_names(what: str, given: Mapping[str, Tensor], params: Mapping[str, Tensor]) -> None:
-    """Raise `ValueError`, listing the differences, unless `given` has exactly the names of `params`."""
+    """Raise `TypeError` unless both are mappings, `ValueError` with the differences unless their names are the same."""
+    check_mapping("params", params)
+    check_mapping(what, given)
     if given.keys() != params.keys():
         missing, unexpected = sorted(params.keys() - given.keys()), sorted(given.keys() - params.keys())
         raise ValueError(f"{what} does not fit the parameters: missing {missing}, unexpected {unexpected}")

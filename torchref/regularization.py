@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from torchref.module import Module
-from torchref.validation import check_number, check_tensor
+from torchref.validation import check_mapping, check_number, check_tensor
 
 
 def is_weight(name: str) -> bool:
@@ -40,10 +40,11 @@ class L2Penalty(Module):
         Raises
         ------
         TypeError
-            If a weight is not a float32 or float64 tensor, or two differ in dtype.
+            If params is no mapping, a weight not a float32 or float64 tensor, or two differ in dtype.
         ValueError
             If no name ends in "weight".
         """
+        check_mapping("params", params)
         weights = {name: tensor for name, tensor in params.items() if is_weight(name)}
         if not weights:
             raise ValueError(f"params has the names {sorted(params)}, expected at least one that ends in 'weight'")

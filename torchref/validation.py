@@ -19,6 +19,12 @@ def check_dtype(name: str, dtype: torch.dtype) -> torch.dtype:
     return dtype
 
 
+def check_mapping(name: str, value: Any) -> None:
+    """Raise `TypeError` unless `value` maps names to something."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name} is a {type(value).__name__}, expected a mapping of names to tensors")
+
+
 def check_tensor(name: str, x: Any, dtype: torch.dtype | None = None) -> None:
     """Raise unless `x` is a tensor of `dtype` (None: of float32 or float64) with at least one axis."""
     if not isinstance(x, Tensor):
