@@ -56,6 +56,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except SystemExit as end:  # tyro's, after it has printed help or a usage error
         status = end.code if isinstance(end.code, int) else USAGE_ERROR
+        if status and "--json" in words:
+            print(json.dumps({"error": "the command line was not understood; stderr says why", "exit_code": status}))
     except UserError as refusal:
         status = refuse(str(refusal), refusal.exit_code)
     except KeyboardInterrupt:

@@ -141,6 +141,7 @@ def _facts(description: Description) -> dict[str, str]:
     versions, unverified = made.get("versions", {}), len(learned.get("unverified", ()))
     hidden = ",".join(map(str, config["hidden"]))
     libraries = {f"{lib['internal_api']} {lib['version'] or ''}".strip(): lib["num_threads"] for lib in blas}
+    resumed = len(made.get("resumed", []))
     return {
         "run": description["run"],
         "network": f"{config['model']}, hidden {hidden}, {config['activation']}, {config['loss']}, {config['dtype']}",
@@ -153,5 +154,5 @@ def _facts(description: Description) -> dict[str, str]:
         "machine": f"{made.get('cpu') or 'unknown'}{', ' + made['gpu'] if made.get('gpu') else ''}",
         "threads": ", ".join(f"{name}: {count}" for name, count in libraries.items()) or "unknown",
         "time": f"{made.get('started') or '?'} to {made.get('ended') or 'not finished'}"
-        f"{', resumed ' + str(len(made['resumed'])) + ' times' if made.get('resumed') else ''}",
+        f"{f', resumed {resumed}×' if resumed else ''}",
     }

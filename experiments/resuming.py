@@ -59,6 +59,7 @@ def find_start(
     common = set.intersection(*(set(found) for found in usable.values()))
     if not common:
         if all(set(found) <= {0} for found in usable.values()):
+            say("there is no checkpoint to continue from yet: the run starts at its beginning")
             return None
         positions = "; ".join(f"{name} after updates {sorted(found)}" for name, found in usable.items())
         raise UserError(f"--resume: the backends have no checkpoint in common ({positions}); --overwrite starts anew")

@@ -280,6 +280,14 @@ def test_a_failure_is_an_object_too_where_one_is_waited_for(
     assert err == f"error: {said['error']}\n"
 
 
+@pytest.mark.parametrize("command", ["train mlp --json --bogus 3", "show --json"])
+def test_a_usage_error_is_an_object_too(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(command.split()) == 2
+    out, err = capsys.readouterr()
+    assert json.loads(out) == {"error": "the command line was not understood; stderr says why", "exit_code": 2}
+    assert err
+
+
 @pytest.mark.parametrize("error", [ValueError("bug"), OSError("raised by code, not by the system")])
 def test_a_bug_is_not_hidden(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("experiments.training.train", _raise(error))

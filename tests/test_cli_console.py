@@ -218,3 +218,11 @@ def test_the_kind_follows_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_duration(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_a_loss_that_has_run_away_stays_readable() -> None:
+    stream = io.StringIO()
+    outcome = Summary(Path("r"), {"scratch": result(train_loss=2.0152966e24, test_loss=99999.0)}, None, None)
+    tell(PlainReporter(stream, RESUME), outcome)
+    assert " 2.015e+24 " in stream.getvalue()
+    assert " 99999.0000 " in stream.getvalue()
