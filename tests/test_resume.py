@@ -177,7 +177,7 @@ def test_killed_between_the_two_backends_checkpoints(tmp_path, monkeypatch, save
     monkeypatch.undo()
     report = Recorder()
     run(small(), tmp_path, resume=True, report=report)
-    assert any("starts at its beginning" in line for line in report.lines) is (position == 0)
+    assert any("starts at its beginning" in line for line in report.lines) is (saves == 1)
     assert_same_run(tmp_path / "mlp-digits-s0", finished() / "mlp-digits-s0")
     manifest = json.loads((tmp_path / "mlp-digits-s0" / "scratch" / "manifest.json").read_text())
     assert [entry["after_update"] for entry in manifest["resumed"]] == [position]
