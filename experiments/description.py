@@ -10,7 +10,6 @@ from rich.text import Text
 from experiments import manifest, metrics, runs
 from experiments.config import TrainConfig, difference
 from experiments.invocation import command
-from experiments.parity import recorded
 from experiments.runs import RunFolder
 from experiments.summary import (
     BackendResult,
@@ -23,6 +22,7 @@ from experiments.summary import (
     verdict,
 )
 from experiments.terminal import plain_table, screen
+from experiments.verdict import recorded
 
 
 class Description(TypedDict):

@@ -10,9 +10,9 @@ from experiments.config import TrainConfig, difference
 from experiments.data import Dataset
 from experiments.errors import UserError
 from experiments.metrics import read_rows
-from experiments.parity import missing_updates, recorded
 from experiments.runs import RunFolder
 from experiments.summary import BackendResult, Summary
+from experiments.verdict import missing_updates, recorded
 
 
 def find_start(

@@ -32,6 +32,7 @@ from experiments.nonfinite import find_nonfinite
 from experiments.summary import BackendResult, Parity, Summary
 from experiments.tensorboard import quiet_writer_threads
 from experiments.threads import limited_threads
+from experiments.verdict import missing_updates, verdict
 from experiments.wing import Wing
 from torchref.oracle.criteria import DRIFT_STEPS
 
@@ -243,28 +244,26 @@ class Training:
         results, predicted = zip(
             *(wing.test(self.done, epoch, test.images, inputs, test.labels) for wing in self.wings), strict=True
         )
-        verdict = None
+        found = None
         if self.lockstep:
             rows = read_rows(self.folders["diff"].metrics, "parity")
             errors = (results[0]["error"], results[1]["error"])
-            gaps = parity.missing_updates(rows, self.config.log_every, self.done)
-            verdict = parity.verdict(rows, self.config.dtype, errors, (predicted[0], predicted[1]), gaps)
-            self.lockstep.finish(self.done, verdict)
-        summary = self._summary(list(results), verdict, None)
+            gaps = missing_updates(rows, self.config.log_every, self.done)
+            found = verdict(rows, self.config.dtype, errors, (predicted[0], predicted[1]), gaps)
+            self.lockstep.finish(self.done, found)
+        summary = self._summary(list(results), found, None)
         for wing in self.wings:
             wing.finish(self.done, summary.backends[wing.backend.name])
         for folder in self.folders.values():
             manifest.finish(folder.manifest)
         return summary
 
-    def _summary(
-        self, tests: list[dict[str, float]] | None, verdict: Parity | None, interrupted: int | None
-    ) -> Summary:
+    def _summary(self, tests: list[dict[str, float]] | None, found: Parity | None, interrupted: int | None) -> Summary:
         backends: dict[str, BackendResult] = {}
         for number, wing in enumerate(self.wings):
             test = tests[number] if tests else None
             backends[wing.backend.name] = wing.result(test, self.done, self.per_epoch)
-        return Summary(self.root, backends, verdict, interrupted)
+        return Summary(self.root, backends, found, interrupted)
 
     def _save(self, best: list[bool]) -> None:
         """Save every backend. A kill between two of them is why the previous checkpoints are kept."""

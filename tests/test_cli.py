@@ -82,7 +82,7 @@ BAD_INPUT: list[tuple[str, int, list[str]]] = [
     (f"{TRAIN} --seed -1", 2, ["--seed: expected a whole number of at least 0, got -1"]),
     (f"{TRAIN} --log-every 0", 2, ["--log-every: expected", "got 0"]),
     (f"{TRAIN} --threads -2", 2, ["--threads: expected", "got -2"]),
-    (f"{TRAIN} --threads 100000", 2, ["--threads: expected a whole number from 0", "to 1024, got 100000"]),
+    (f"{TRAIN} --threads 1025", 2, ["--threads: expected a whole number from 0", "to 1024, got 1025"]),
     (f"{TRAIN} --hidden 99999999999999999999", 2, ["--hidden: expected at most 1,000,000 units in a layer"]),
     (f"{TRAIN} --hidden 300,x", 2, ["--hidden", "separated by commas", "got '300,x'"]),
     (f"{TRAIN} --hidden 0", 2, ["--hidden: expected at least one layer and at least 1 unit in each"]),

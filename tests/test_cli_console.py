@@ -10,9 +10,9 @@ import pytest
 
 from experiments.console import JsonReporter, PlainReporter, TerminalReporter, duration, make_reporter
 from experiments.invocation import command
-from experiments.parity import recorded
 from experiments.runs import RunFolder
 from experiments.summary import BackendResult, Parity, ParityCheck, Summary
+from experiments.verdict import recorded
 from tests.running import finished
 
 RESUME = "twice train mlp --resume"

@@ -79,6 +79,8 @@ def test_json_that_is_no_object_is_refused(text: str) -> None:
         ("log_every", 0),
         ("checkpoint_every", 0),
         ("threads", -1),
+        ("threads", 1025),
+        ("hidden", (1_000_001,)),
         ("hidden", ()),
         ("hidden", (300, 0)),
         ("hidden", (300, -1)),

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from experiments import parity
+from experiments import verdict as verdicts
 from experiments.backends import Step, build, initial_parameters
 from experiments.runs import RunFolder
 from tests.running import finished, read_rows, run, small
@@ -31,7 +32,7 @@ def named(verdict):
 
 
 def test_a_good_run_passes_with_every_check_named():
-    verdict = parity.verdict([row(1), row(20)], "float64", (0.02, 0.02), SAME)
+    verdict = verdicts.verdict([row(1), row(20)], "float64", (0.02, 0.02), SAME)
     assert verdict["passed"]
     assert list(named(verdict)) == [
         "forced loss",
@@ -46,7 +47,7 @@ def test_a_good_run_passes_with_every_check_named():
 @pytest.mark.parametrize("forced", [criteria.NETWORK * 1.01, None])
 def test_a_forced_step_outside_criterion_4_fails_in_either_dtype(forced):
     for dtype in ("float32", "float64"):
-        verdict = parity.verdict([row(1), row(20, forced=forced), row(40)], dtype, (0.02, 0.02), SAME)
+        verdict = verdicts.verdict([row(1), row(20, forced=forced), row(40)], dtype, (0.02, 0.02), SAME)
         assert not verdict["passed"]
         assert not named(verdict)["forced loss"]["passed"]
         assert "worst at update 20" in named(verdict)["forced loss"]["detail"]
@@ -54,23 +55,23 @@ def test_a_forced_step_outside_criterion_4_fails_in_either_dtype(forced):
 
 @pytest.mark.parametrize(("update", "drift", "passed"), [(1000, 1.1e-9, False), (1001, 1.0, True), (999, 0.9e-9, True)])
 def test_the_drift_is_judged_for_the_first_thousand_updates_in_float64(update, drift, passed):
-    verdict = parity.verdict([row(1), row(update, param=drift)], "float64", (0.02, 0.02), SAME)
+    verdict = verdicts.verdict([row(1), row(update, param=drift)], "float64", (0.02, 0.02), SAME)
     assert named(verdict)["drift fc1.weight"]["passed"] is passed
 
 
 def test_a_layer_outside_criterion_2_fails_in_either_dtype():
     for dtype in ("float32", "float64"):
-        verdict = parity.verdict([row(1), row(20, layer=1.01), row(40)], dtype, (0.02, 0.02), SAME)
+        verdict = verdicts.verdict([row(1), row(20, layer=1.01), row(40)], dtype, (0.02, 0.02), SAME)
         assert [name for name, check in named(verdict).items() if not check["passed"]] == ["forced layer fc1"]
         assert "worst at update 20" in named(verdict)["forced layer fc1"]["detail"]
 
 
 def test_a_drift_that_is_no_number_fails_in_float64():
-    assert not parity.verdict([row(1), row(2, param=None)], "float64", (0.0, 0.0), SAME)["passed"]
+    assert not verdicts.verdict([row(1), row(2, param=None)], "float64", (0.0, 0.0), SAME)["passed"]
 
 
 def test_the_drift_is_reported_in_float32_and_not_judged():
-    verdict = parity.verdict([row(1), row(20, param=0.5)], "float32", (0.02, 0.02), SAME)
+    verdict = verdicts.verdict([row(1), row(20, param=0.5)], "float32", (0.02, 0.02), SAME)
     assert verdict["passed"]
     drift = named(verdict)["drift of parameters"]
     assert (drift["value"], drift["bound"]) == (0.5, None)
@@ -78,11 +79,11 @@ def test_the_drift_is_reported_in_float32_and_not_judged():
 
 def test_a_comparison_that_is_missing_fails_the_run():
     rows = [row(1), row(20), {"kind": "parity", "update": 30, "param": {}}]
-    assert parity.missing_updates(rows, 10, 35) == [10, 30]
-    assert parity.missing_updates(rows, 20, 39) == []
-    assert parity.missing_updates([], 20, 0) == []
-    assert parity.missing_updates([], 1, 2) == [1, 2]
-    verdict = parity.verdict(rows, "float32", (0.0, 0.0), SAME, [10, 30])
+    assert verdicts.missing_updates(rows, 10, 35) == [10, 30]
+    assert verdicts.missing_updates(rows, 20, 39) == []
+    assert verdicts.missing_updates([], 20, 0) == []
+    assert verdicts.missing_updates([], 1, 2) == [1, 2]
+    verdict = verdicts.verdict(rows, "float32", (0.0, 0.0), SAME, [10, 30])
     assert not verdict["passed"]
     assert "at update 10" in named(verdict)["comparisons missing"]["detail"]
 
@@ -94,14 +95,14 @@ def test_the_test_errors_lie_within_a_tenth_of_a_point_or_one_image(images, wron
     errors = (0.0215, 0.0215 + wrong / images)
     predicted = np.zeros(images, np.int64), np.zeros(images, np.int64)
     predicted[1][:5] = 1
-    check = named(parity.verdict([row()], "float32", errors, predicted))["test error"]
+    check = named(verdicts.verdict([row()], "float32", errors, predicted))["test error"]
     assert check["passed"] is passed
     assert f"5 of {images:,} answers differ" in check["detail"]
 
 
 def test_nothing_compared_is_no_pass():
-    assert not parity.verdict([], "float32", (0.0, 0.0), SAME)["passed"]
-    assert not parity.verdict([{**row(images=0), "forced": {}, "layers": {}}], "float32", (0.0, 0.0), SAME)["passed"]
+    assert not verdicts.verdict([], "float32", (0.0, 0.0), SAME)["passed"]
+    assert not verdicts.verdict([{**row(images=0), "forced": {}, "layers": {}}], "float32", (0.0, 0.0), SAME)["passed"]
 
 
 def lockstep(tmp_path, **settings):
@@ -140,7 +141,7 @@ def test_a_wrong_shape_or_dtype_is_a_fault_and_fails(tmp_path):
     result = comparison.forced(backend, images, labels, Step(step.loss, step.outputs, grads), trace)
     assert "float64" in result["faults"]["grad/fc1.bias"]
     comparison.metrics.write({"kind": "parity", "update": 1, "param": {"fc1.bias": 0.0}, **result})
-    check = named(parity.verdict(read_rows(comparison.folder.metrics), "float32", (0.0, 0.0), SAME))[
+    check = named(verdicts.verdict(read_rows(comparison.folder.metrics), "float32", (0.0, 0.0), SAME))[
         "forced grad/fc1.bias"
     ]
     assert not check["passed"]
@@ -170,7 +171,7 @@ def test_near_a_kink_a_part_of_the_batch_is_compared(tmp_path):
 
 def test_float64_stays_within_criterion_8_for_a_whole_run():
     folder = finished(dtype="float64") / "mlp-digits-s0"
-    verdict = parity.recorded(RunFolder(folder / "diff"))
+    verdict = verdicts.recorded(RunFolder(folder / "diff"))
     assert verdict is not None
     assert verdict["passed"]
     drifts = [check for name, check in named(verdict).items() if name.startswith("drift")]
@@ -226,8 +227,8 @@ def test_the_verdict_survives_json(tmp_path):
     folder.metrics.write_text(
         json.dumps({"kind": "summary", "update": 3, "parity": {"passed": True, "checks": [check]}}) + "\n"
     )
-    verdict = parity.recorded(folder, 3)
+    verdict = verdicts.recorded(folder, 3)
     assert verdict is not None
     assert verdict["checks"][0]["bound"] is None
     assert np.isnan(verdict["checks"][0]["value"])
-    assert parity.recorded(folder, 4) is None
+    assert verdicts.recorded(folder, 4) is None
