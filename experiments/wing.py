@@ -14,6 +14,7 @@ from experiments.backends import Array, Backend, Labels, Step
 from experiments.checkpoint import Checkpoint, Checkpoints
 from experiments.config import TrainConfig
 from experiments.errors import UserError
+from experiments.progress import Progress
 from experiments.runs import RunFolder
 from experiments.summary import BackendResult
 from experiments.tensorboard import Board, table
@@ -21,34 +22,6 @@ from experiments.tensorboard import Board, table
 #: Settings that decide no result: columns that would only widen TensorBoard's table.
 NO_HPARAMS = frozenset({"data_dir", "log_every", "checkpoint_every", "threads"})
 HPARAM_METRICS = ("error/test", "loss/test", "error/validation", "loss/validation")
-
-
-@dataclasses.dataclass
-class Progress:
-    """Sums that a checkpoint keeps, so that a resumed epoch reports what the unbroken one would.
-
-    Parameters
-    ----------
-    loss, wrong, images:
-        Of the epoch begun: Σ loss · images, images misclassified, images seen.
-    seconds:
-        Time in this backend's own gradients and updates, of the epoch begun.
-    total_seconds, total_images:
-        The same since the run began.
-    best_error:
-        Least validation error of all epochs, fraction wrong.
-    last_loss:
-        Mean training loss of the last complete epoch.
-    """
-
-    loss: float = 0.0
-    wrong: float = 0.0
-    images: float = 0.0
-    seconds: float = 0.0
-    total_seconds: float = 0.0
-    total_images: float = 0.0
-    best_error: float = math.inf
-    last_loss: float = math.nan
 
 
 class Wing:
