@@ -15,8 +15,8 @@ from tests.refusals import REFUSALS
 
 # Where an array lives is a question NumPy does not have.
 TORCH_ONLY = {"device"}
-# The third witness has no twin: it is held against both wings instead (test_literal.py).
-SCRATCH_ONLY = {"literal.py"}
+# The third witness has no twin: it is held against both wings instead (test_literal*.py).
+SCRATCH_ONLY = {"literal.py", "literal_convolution.py", "literal_subsampling.py"}
 
 
 def parameters(callable_: object, *, without: set[str] = frozenset()) -> list[tuple[str, object, object]]:
