@@ -7,26 +7,39 @@ Read a file here beside the file of the same name in `torchref`: same classes, a
 """
 
 from scratch.activation import Identity, Logistic, ReLU, Softmax, Tanh, Threshold
+from scratch.convolution import Conv1d, Conv2d
+from scratch.flatten import Flatten
 from scratch.linear import Linear
 from scratch.loss import CrossEntropy, SquaredError
-from scratch.models import MLP
+from scratch.models import MLP, LeNet5
 from scratch.module import Module, Sequential
 from scratch.optim import SGD
-from scratch.regularization import L2Penalty
+from scratch.padding import Canvas2d
+from scratch.pooling import AvgPool2d, MaxPool2d, Subsample2d
+from scratch.regularization import Dropout, L2Penalty
 
 __all__ = [
     "MLP",
     "SGD",
+    "AvgPool2d",
+    "Canvas2d",
+    "Conv1d",
+    "Conv2d",
     "CrossEntropy",
+    "Dropout",
+    "Flatten",
     "Identity",
     "L2Penalty",
+    "LeNet5",
     "Linear",
     "Logistic",
+    "MaxPool2d",
     "Module",
     "ReLU",
     "Sequential",
     "Softmax",
     "SquaredError",
+    "Subsample2d",
     "Tanh",
     "Threshold",
 ]

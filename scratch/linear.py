@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from scratch import init
-from scratch.module import Module
-from scratch.validation import Array, check_array, check_count, check_generator, check_shape
+from scratch.module import Module, Shape
+from scratch.validation import Array, check_array, check_count, check_generator, check_input_shape, check_shape
 
 
 def linear(x: Array, weight: Array, bias: Array | None) -> Array:
@@ -99,3 +99,18 @@ class Linear(Module):
         check_shape("dy", dy, (len(cache.x), self.out_features))
         dx, dweight, dbias = linear_backward(dy, cache.x, self.weight)
         return dx, {"weight": dweight} if self.bias is None else {"weight": dweight, "bias": dbias}
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """(in_features,) -> (out_features,)."""
+        check_input_shape(input_shape, (self.in_features,))
+        return (self.out_features,)
+
+    def num_connections(self, input_shape: Shape) -> int:
+        """As many as parameters: every weight and bias is used once."""
+        self.output_shape(input_shape)
+        return self.num_parameters
+
+    def num_multiply_adds(self, input_shape: Shape) -> int:
+        """One per weight."""
+        self.output_shape(input_shape)
+        return self.weight.size

@@ -1,9 +1,19 @@
 """The layer contract: parameters, a forward that returns its cache, a backward that takes it back."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
-from scratch.validation import Array, check_mapping, state_faults
+import numpy as np
+from numpy.typing import NDArray
+
+from scratch.validation import Array, check_generator, check_mapping, state_faults
+
+Shape: TypeAlias = tuple[int, ...]
+"""Of one sample, without the batch axis: (features,), (C, L) or (C, H, W)."""
+Mask: TypeAlias = NDArray[np.bool_]
+"""True where `Dropout` keeps a unit."""
+Thinning: TypeAlias = np.random.Generator | Mapping[str, Mask] | None
+"""What drops units: a generator that draws the masks, or the masks by the `Dropout` layers' names; None for nothing."""
 
 
 class Module:
@@ -47,6 +57,29 @@ class Module:
         """The live parameter arrays by name, in order; an optimiser updates them in place."""
         return {}
 
+    def dropouts(self) -> tuple[str, ...]:
+        """Names of the `Dropout` layers in here, joined as parameters' are; a `Dropout` calls itself ""."""
+        return ()
+
+    @property
+    def num_parameters(self) -> int:
+        """How many numbers there are to train; an absent link has none."""
+        return sum(array.size for array in self.parameters().values())
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Shape of one sample's output; raises `ValueError` for an input that the layer would refuse."""
+        return input_shape
+
+    def num_connections(self, input_shape: Shape) -> int:
+        """How many links lead into the units of the layer, those from the biases included, as LeCun et al. count."""
+        self.output_shape(input_shape)
+        return 0
+
+    def num_multiply_adds(self, input_shape: Shape) -> int:
+        """How many products with a parameter or constant, each added to a sum, one forward pass of a sample takes."""
+        self.output_shape(input_shape)
+        return 0
+
     def state_dict(self) -> dict[str, Array]:
         """Copies of the parameters by name: same keys, order, shapes and dtypes as the torch twin's."""
         return {name: parameter.copy() for name, parameter in self.parameters().items()}
@@ -83,6 +116,17 @@ class SequentialCache(NamedTuple):
 
     layers: dict[str, Any]
 
+    @property
+    def masks(self) -> dict[str, Mask]:
+        """The masks that dropped units, by the layers' joined names: what the twin needs to drop the same ones."""
+        masks: dict[str, Mask] = {}
+        for name, cache in self.layers.items():
+            if isinstance(cache, SequentialCache):
+                masks.update({f"{name}.{inner}": mask for inner, mask in cache.masks.items()})
+            elif getattr(cache, "mask", None) is not None:
+                masks[name] = cache.mask
+        return masks
+
 
 class Sequential(Module):
     """Named layers, one after the other: y = f_L(… f_2(f_1(x))).
@@ -115,11 +159,26 @@ class Sequential(Module):
             raise ValueError("layers has one layer with parameters under two names, expected each to stand once")
         self.layers = dict(layers)
 
-    def forward(self, x: Array) -> tuple[Array, SequentialCache]:
-        """Apply the layers in order; see `Module.forward`."""
+    def forward(self, x: Array, dropout: Thinning = None) -> tuple[Array, SequentialCache]:
+        """Apply the layers in order; see `Module.forward`.
+
+        Parameters
+        ----------
+        x:
+            Input of the first layer.
+        dropout:
+            A generator turns the `Dropout` layers on, as in training; masks by their names drop exactly those units;
+            None leaves them off. `cache.masks` has the masks that were used.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `dropout` is something else, or its names are not those of `dropouts()`.
+        """
         caches = {}
+        sources = self._sources(dropout)
         for name, layer in self.layers.items():
-            x, caches[name] = layer.forward(x)
+            x, caches[name] = layer.forward(x, *sources[name])
         return x, SequentialCache(caches)
 
     def backward(self, dy: Array, cache: SequentialCache) -> tuple[Array, dict[str, Array]]:
@@ -138,10 +197,66 @@ class Sequential(Module):
             for parameter, array in layer.parameters().items()
         }
 
-    def trace(self, x: Array) -> dict[str, Array]:
+    def trace(self, x: Array, dropout: Thinning = None) -> dict[str, Array]:
         """The output of every layer by its name: the function signals a^1 … a^L on their way through the network."""
         outputs = {}
+        sources = self._sources(dropout)
         for name, layer in self.layers.items():
-            x, _ = layer.forward(x)
+            x, _ = layer.forward(x, *sources[name])
             outputs[name] = x
         return outputs
+
+    def dropouts(self) -> tuple[str, ...]:
+        """Names of the `Dropout` layers, joined with a dot where they stand in a network within this one."""
+        return tuple(
+            f"{name}.{inner}" if inner else name for name, layer in self.layers.items() for inner in layer.dropouts()
+        )
+
+    @property
+    def num_parameters(self) -> int:
+        """The sum over the layers."""
+        return sum(layer.num_parameters for layer in self.layers.values())
+
+    def shapes(self, input_shape: Shape) -> dict[str, Shape]:
+        """The shape of every layer's output for one sample, by the layer's name; a refusal names the layer."""
+        shapes = {}
+        for name, layer in self.layers.items():
+            try:
+                input_shape = layer.output_shape(input_shape)
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
+            shapes[name] = input_shape
+        return shapes
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Shape of the last layer's output."""
+        return list(self.shapes(input_shape).values())[-1]
+
+    def num_connections(self, input_shape: Shape) -> int:
+        """The sum over the layers."""
+        inputs = [input_shape, *self.shapes(input_shape).values()]
+        return sum(layer.num_connections(shape) for layer, shape in zip(self.layers.values(), inputs, strict=False))
+
+    def num_multiply_adds(self, input_shape: Shape) -> int:
+        """The sum over the layers."""
+        inputs = [input_shape, *self.shapes(input_shape).values()]
+        return sum(layer.num_multiply_adds(shape) for layer, shape in zip(self.layers.values(), inputs, strict=False))
+
+    def _sources(self, dropout: Thinning) -> dict[str, tuple[Any, ...]]:
+        """What each layer's forward gets beside its input: nothing, but for those that drop units."""
+        if isinstance(dropout, Mapping) and set(dropout) != set(self.dropouts()):
+            raise ValueError(f"dropout has masks for {sorted(dropout)}, expected {sorted(self.dropouts())}")
+        if dropout is not None and not isinstance(dropout, Mapping):
+            check_generator("dropout", dropout)
+        sources: dict[str, tuple[Any, ...]] = {}
+        for name, layer in self.layers.items():
+            names = layer.dropouts()
+            if dropout is None or not names:
+                sources[name] = ()
+            elif not isinstance(dropout, Mapping):
+                sources[name] = (dropout,)
+            elif names == ("",):
+                sources[name] = (dropout[name],)
+            else:
+                sources[name] = ({inner: dropout[f"{name}.{inner}"] for inner in names},)
+        return sources

@@ -1,11 +1,12 @@
-"""The penalty on large weights, ½λ‖W‖²."""
+"""What holds a large network back: the penalty on large weights, ½λ‖W‖², and dropping units at random."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from scratch.validation import Array, check_array, check_mapping, check_number
+from scratch.module import Mask, Module
+from scratch.validation import Array, check_array, check_like, check_mapping, check_number, check_shape
 
 
 def is_weight(name: str) -> bool:
@@ -73,3 +74,87 @@ class L2Penalty:
     def backward(self, cache: L2PenaltyCache) -> dict[str, Array]:
         """∂R/∂W = λW by name, for the weights only."""
         return {name: self.decay * weight for name, weight in cache.weights.items()}
+
+
+def dropout_mask(shape: tuple[int, ...], p: float, rng: np.random.Generator) -> Mask:
+    """Which units stay: each on its own, with probability 1 − p."""
+    return rng.random(shape) >= p
+
+
+def dropout(x: Array, mask: Mask, p: float) -> Array:
+    """x · mask/(1 − p): what stays is enlarged, so that the expected value is x."""
+    scale = mask.astype(x.dtype) * x.dtype.type(1 / (1 - p))
+    y: Array = x * scale
+    return y
+
+
+class DropoutCache(NamedTuple):
+    """The output (for its shape and dtype), and the mask; None if nothing was dropped."""
+
+    y: Array
+    mask: Mask | None
+
+
+class Dropout(Module):
+    """Units dropped at random while training, the rest enlarged: y = x · m/(1 − p), m ∈ {0, 1} with P(m = 0) = p.
+
+    Inverted dropout: with nothing dropped, as in evaluation, y = x and no weight has to be rescaled. The layer draws
+    nothing by itself. A pass drops units only if it is given a mask, or a generator that draws one.
+
+    Parameters
+    ----------
+    p:
+        Probability with which a unit is dropped, from 0 up to but not including 1.
+
+    Any shape, float32 or float64.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If p is no number from 0 to below 1.
+
+    Source: 网络结构 / "多层感知机如何约简网络？", which names it beside shared weights. The scaling is torch's.
+    """
+
+    def __init__(self, p: float = 0.5) -> None:
+        self.p = check_number("p", p, least=0)
+        if self.p >= 1:
+            raise ValueError(f"p is {p}, expected a number less than 1")
+
+    def forward(self, x: Array, mask: Mask | np.random.Generator | None = None) -> tuple[Array, DropoutCache]:
+        """Any shape -> the same shape.
+
+        Parameters
+        ----------
+        x:
+            The units.
+        mask:
+            A boolean array of x's shape, True where a unit stays; or a generator that draws it; or None, and the
+            output is a copy of x. `cache.mask` has the mask that was used.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `mask` is something else, or of another shape.
+        """
+        check_array("x", x)
+        if mask is None:
+            y = x.copy()
+            return y, DropoutCache(y, None)
+        if isinstance(mask, np.random.Generator):
+            mask = dropout_mask(x.shape, self.p, mask)
+        if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_:
+            came = getattr(mask, "dtype", type(mask).__name__)
+            raise TypeError(f"mask is {came}, expected a boolean array, a numpy.random.Generator or None")
+        check_shape("mask", mask, x.shape)
+        y = dropout(x, mask, self.p)
+        return y, DropoutCache(y, mask)
+
+    def backward(self, dy: Array, cache: DropoutCache) -> tuple[Array, dict[str, Array]]:
+        """dy · m/(1 − p): what was dropped receives nothing."""
+        check_like("dy", dy, cache.y)
+        return (dy.copy() if cache.mask is None else dropout(dy, cache.mask, self.p)), {}
+
+    def dropouts(self) -> tuple[str, ...]:
+        """Itself."""
+        return ("",)
