@@ -4,7 +4,7 @@ NumPy arrays on both sides of it: the loop, the checkpoints and the comparison n
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 import scratch
 import torchref
 from experiments.config import TrainConfig
-from experiments.errors import UserError
+from experiments.errors import USAGE_ERROR, UserError
+from experiments.networks import DataShape, scratch_network, torch_network
 
 Array = NDArray[np.floating[Any]]
 Labels = NDArray[np.int64]
@@ -42,12 +43,16 @@ class Step:
 
 
 class Backend(Protocol):
-    """What the training loop needs of an implementation: a network, a loss and an optimiser."""
+    """What the training loop needs of an implementation: a network, a loss and an optimiser.
+
+    `lr` is the learning rate of the next update; the loop sets it before each.
+    """
 
     name: str
+    lr: float
 
     def gradients(self, images: Array, labels: Labels) -> Step:
-        """Forward and backward pass over a batch: images (N, inputs), labels (N,)."""
+        """Forward and backward pass over a batch: images as `networks.inputs` gives them, labels (N,)."""
         ...
 
     def update(self, grads: Mapping[str, Array]) -> None:
@@ -64,6 +69,14 @@ class Backend(Protocol):
 
     def loss(self, outputs: Array, labels: Labels) -> float:
         """Return the mean data loss of outputs (N, K)."""
+        ...
+
+    def num_parameters(self) -> int:
+        """Return how many numbers are trained; those of absent links are not."""
+        ...
+
+    def connections(self) -> dict[str, NDArray[np.bool_]]:
+        """Return the table (O, C) of each layer that is not fully linked, by its name: True where there is a link."""
         ...
 
     def parameters(self) -> dict[str, Array]:
@@ -90,25 +103,27 @@ class ScratchBackend:
     ----------
     config:
         Settings of the run.
-    sizes:
-        Units per layer, inputs and outputs included.
+    shape:
+        Of the data.
     rng:
         Draws the initial parameters.
     """
 
     name = "scratch"
 
-    def __init__(self, config: TrainConfig, sizes: tuple[int, ...], rng: np.random.Generator | None = None) -> None:
-        activations: dict[str, Callable[[], scratch.Module]] = {
-            "tanh": scratch.Tanh,
-            "lecun-tanh": scratch.Tanh.lecun,
-            "logistic": scratch.Logistic,
-            "relu": scratch.ReLU,
-            "identity": scratch.Identity,
-        }
-        self.net = scratch.MLP(sizes, activations[config.activation], dtype=config.dtype, rng=rng)
+    def __init__(self, config: TrainConfig, shape: DataShape, rng: np.random.Generator | None = None) -> None:
+        self.net = scratch_network(config, shape, rng)
         self.criterion: Any = scratch.CrossEntropy() if config.loss == "cross-entropy" else scratch.SquaredError()
         self.optimizer = scratch.SGD(config.lr, config.momentum, config.weight_decay)
+
+    @property
+    def lr(self) -> float:
+        """See `Backend`."""
+        return self.optimizer.lr
+
+    @lr.setter
+    def lr(self, rate: float) -> None:
+        self.optimizer.lr = rate
 
     def gradients(self, images: Array, labels: Labels) -> Step:
         """See `Backend`."""
@@ -140,6 +155,15 @@ class ScratchBackend:
         with np.errstate(over="ignore", invalid="ignore"):
             return float(self.criterion.forward(outputs, labels)[0])
 
+    def num_parameters(self) -> int:
+        """See `Backend`."""
+        return self.net.num_parameters
+
+    def connections(self) -> dict[str, NDArray[np.bool_]]:
+        """See `Backend`."""
+        tables = {name: getattr(layer, "connections", None) for name, layer in self.net.layers.items()}
+        return {name: table for name, table in tables.items() if table is not None}
+
     def parameters(self) -> dict[str, Array]:
         """See `Backend`."""
         return self.net.parameters()
@@ -164,8 +188,8 @@ class TorchBackend:
     ----------
     config:
         Settings of the run; `device` says where it computes.
-    sizes:
-        Units per layer, inputs and outputs included.
+    shape:
+        Of the data.
 
     Raises
     ------
@@ -175,22 +199,21 @@ class TorchBackend:
 
     name = "torch"
 
-    def __init__(self, config: TrainConfig, sizes: tuple[int, ...]) -> None:
-        activations: dict[str, Callable[[], torch.nn.Module]] = {
-            "tanh": torchref.Tanh,
-            "lecun-tanh": torchref.Tanh.lecun,
-            "logistic": torchref.Logistic,
-            "relu": torchref.ReLU,
-            "identity": torchref.Identity,
-        }
+    def __init__(self, config: TrainConfig, shape: DataShape) -> None:
         self.device = find_device(config.device)
-        dtype = getattr(torch, config.dtype)
-        # A generator of its own: drawing weights that are replaced at once must not move torch's global one.
-        rng = torch.Generator(device=self.device).manual_seed(0)
-        self.net = torchref.MLP(sizes, activations[config.activation], dtype=dtype, rng=rng, device=self.device)
+        self.net = torch_network(config, shape, self.device)
         self.criterion = torchref.CrossEntropy() if config.loss == "cross-entropy" else torchref.SquaredError()
         self.optimizer = torchref.SGD(config.lr, config.momentum, config.weight_decay)
         self._params = dict(self.net.named_parameters())
+
+    @property
+    def lr(self) -> float:
+        """See `Backend`."""
+        return self.optimizer.lr
+
+    @lr.setter
+    def lr(self, rate: float) -> None:
+        self.optimizer.lr = rate
 
     def gradients(self, images: Array, labels: Labels) -> Step:
         """See `Backend`."""
@@ -223,6 +246,15 @@ class TorchBackend:
         with torch.no_grad():
             return float(self.criterion(self._tensor(outputs), self._tensor(labels)))
 
+    def num_parameters(self) -> int:
+        """See `Backend`."""
+        return self.net.num_parameters
+
+    def connections(self) -> dict[str, NDArray[np.bool_]]:
+        """See `Backend`."""
+        tables = {name: getattr(layer, "connections", None) for name, layer in self.net.named_children()}
+        return {name: table.cpu().numpy() for name, table in tables.items() if table is not None}
+
     def parameters(self) -> dict[str, Array]:
         """See `Backend`."""
         return {name: _array(parameter) for name, parameter in self._params.items()}
@@ -245,17 +277,12 @@ class TorchBackend:
         return torch.from_numpy(np.require(array, requirements="W")).to(self.device)
 
 
-def layer_sizes(config: TrainConfig, inputs: int, classes: int) -> tuple[int, ...]:
-    """Return the units of every layer, n^0 … n^L."""
-    return (inputs, *config.hidden, classes)
+def initial_parameters(config: TrainConfig, shape: DataShape) -> dict[str, Array]:
+    """Draw the weights that every backend starts from: they depend on network, dtype and seed, not on the backend."""
+    return scratch_network(config, shape, np.random.default_rng(config.seed)).state_dict()
 
 
-def initial_parameters(config: TrainConfig, sizes: tuple[int, ...]) -> dict[str, Array]:
-    """Draw the weights that every backend starts from: they depend on sizes, dtype and seed, not on the backend."""
-    return ScratchBackend(config, sizes, np.random.default_rng(config.seed)).net.state_dict()
-
-
-def build(name: str, config: TrainConfig, params: Mapping[str, Array], sizes: tuple[int, ...]) -> Backend:
+def build(name: str, config: TrainConfig, params: Mapping[str, Array], shape: DataShape) -> Backend:
     """Build one backend with these parameters.
 
     Parameters
@@ -266,10 +293,10 @@ def build(name: str, config: TrainConfig, params: Mapping[str, Array], sizes: tu
         Settings of the run.
     params:
         Initial parameters by name; copied.
-    sizes:
-        Units per layer, n^0 … n^L.
+    shape:
+        Of the data.
     """
-    backend: Backend = ScratchBackend(config, sizes) if name == "scratch" else TorchBackend(config, sizes)
+    backend: Backend = ScratchBackend(config, shape) if name == "scratch" else TorchBackend(config, shape)
     backend.load_parameters(params)
     return backend
 
@@ -288,7 +315,7 @@ def find_device(name: str) -> torch.device:
         if (device.index or 0) >= count:
             raise UserError(
                 f"--device: {name!r} is not there: torch {torch.__version__} sees {count} CUDA devices; use cpu",
-                exit_code=2,
+                USAGE_ERROR,
             )
     return device
 

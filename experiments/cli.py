@@ -20,14 +20,14 @@ from typing import Any, Final
 import tyro
 
 from experiments.commands import COMMANDS, MODELS, Train
-from experiments.config import USAGE_ERROR, load_toml
-from experiments.errors import UserError, close_matches
+from experiments.config_files import load_toml
+from experiments.errors import USAGE_ERROR, UserError, close_matches
 
 DESCRIPTION: Final = "The neural networks of one lecture, built twice: by hand in NumPy, and in torch.nn."
 EXAMPLES: Final = """\
 examples
   twice train mlp                                           learns the digits that come with scikit-learn
-  twice train mlp --dataset mnist --epochs 3 --seed 1
+  twice train lenet5 --dataset mnist --epochs 3 --seed 1
   twice tb                                                  shows all runs in TensorBoard
 """
 HELP_FLAGS: Final = ("-h", "--help")
@@ -94,8 +94,9 @@ def parse_train(model: str, words: Sequence[str]) -> Train:
     command: Train = parse(MODELS[model], words, prog)
     if command.options.config is None:
         return command
-    settings = dataclasses.replace(MODELS[model]().settings, **load_toml(command.options.config, model))
-    with_file: Train = parse(MODELS[model], words, prog, MODELS[model](settings=settings))
+    default: Train = MODELS[model]()
+    settings = dataclasses.replace(default.settings, **load_toml(command.options.config, model))
+    with_file: Train = parse(MODELS[model], words, prog, dataclasses.replace(default, settings=settings))
     return with_file
 
 

@@ -10,8 +10,8 @@ from typing import Annotated, Any, ClassVar, Final
 
 import tyro
 
-from experiments.config import USAGE_ERROR, DatasetName, TrainConfig, flag
-from experiments.errors import UserError, close_matches
+from experiments.config import CONFIGS, DatasetName, LeNet5Config, MlpConfig, TrainConfig, flag
+from experiments.errors import USAGE_ERROR, UserError, close_matches
 from experiments.flags import Folder, commas, one_of, parse_whole_number, word
 from experiments.invocation import command
 
@@ -40,13 +40,10 @@ class RunOptions:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TrainMlp:
-    """Train a multilayer perceptron, in NumPy, in PyTorch, or in both in lockstep.
+class Train:
+    """What the training commands share; each has the settings of its network."""
 
-    A lockstep run ends with PASS (exit status 0) or FAIL (1): did the two backends stay as close as rounding allows?
-    """
-
-    settings: Annotated[TrainConfig, tyro.conf.arg(name="")] = dataclasses.field(default_factory=TrainConfig)
+    settings: Annotated[TrainConfig, tyro.conf.arg(name="")]
     options: Annotated[RunOptions, tyro.conf.arg(name="")] = dataclasses.field(default_factory=RunOptions)
 
     def run(self) -> int:
@@ -67,6 +64,26 @@ class TrainMlp:
         finally:
             reporter.close()
         return summary.exit_code
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainMlp(Train):
+    """Train a multilayer perceptron, in NumPy, in PyTorch, or in both in lockstep.
+
+    A lockstep run ends with PASS (exit status 0) or FAIL (1): did the two backends stay as close as rounding allows?
+    """
+
+    settings: Annotated[MlpConfig, tyro.conf.arg(name="")] = dataclasses.field(default_factory=MlpConfig)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainLeNet5(Train):
+    """Train LeNet-5, the convolutional network of 1998, in NumPy, in PyTorch, or in both in lockstep.
+
+    A lockstep run ends with PASS (exit status 0) or FAIL (1): did the two backends stay as close as rounding allows?
+    """
+
+    settings: Annotated[LeNet5Config, tyro.conf.arg(name="")] = dataclasses.field(default_factory=LeNet5Config)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -190,10 +207,8 @@ class Doctor:
         return report(self.data_dir, self.runs_dir, as_json=self.json)
 
 
-Train = TrainMlp
-
-#: A new network is one entry here.
-MODELS: Final[dict[str, type[Train]]] = {"mlp": TrainMlp}
+#: A new network is one entry here, and one in `config.CONFIGS`.
+MODELS: Final[dict[str, type[TrainMlp] | type[TrainLeNet5]]] = {"mlp": TrainMlp, "lenet5": TrainLeNet5}
 #: In the order of the help text; `train` comes before them.
 COMMANDS: Final[dict[str, type[Any]]] = {
     "eval": Eval,
@@ -206,7 +221,7 @@ COMMANDS: Final[dict[str, type[Any]]] = {
 
 def resume_command(settings: TrainConfig, options: RunOptions) -> str:
     """Return what to type to continue a run: every setting that is not the default, and `--resume`."""
-    default = TrainConfig(model=settings.model)
+    default = CONFIGS[settings.model]()
     words = ["train", settings.model]
     for name, value in dataclasses.asdict(settings).items():
         if value != getattr(default, name):

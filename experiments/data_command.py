@@ -9,11 +9,10 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 
 from experiments import data
-from experiments.config import USAGE_ERROR
 from experiments.data import NotFoundError, transfer
 from experiments.data.datasets import cache_dir
 from experiments.data.download import fetch, fetch_from
-from experiments.errors import UserError
+from experiments.errors import USAGE_ERROR, UserError
 
 
 def fetch_and_show(name: str, origin: str | None, data_dir: Path | None) -> int:

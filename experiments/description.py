@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 from rich.text import Text
 
 from experiments import manifest, metrics, runs
-from experiments.config import TrainConfig, difference
+from experiments.config import TrainConfig, difference, field_types
 from experiments.invocation import command
 from experiments.runs import RunFolder
 from experiments.summary import (
@@ -139,14 +139,17 @@ def _facts(description: Description) -> dict[str, str]:
     config, made = description["config"], description["manifest"]
     code, blas, learned = made.get("code", {}), made.get("blas", []), made.get("data", {})
     versions, unverified = made.get("versions", {}), len(learned.get("unverified", ()))
-    hidden = ",".join(map(str, config["hidden"]))
+    own = {name: value for name, value in config.items() if name not in field_types(TrainConfig)}
+    own = {name: ",".join(map(str, value)) if isinstance(value, list) else value for name, value in own.items()}
     libraries = {f"{lib['internal_api']} {lib['version'] or ''}".strip(): lib["num_threads"] for lib in blas}
     resumed = len(made.get("resumed", []))
     return {
         "run": description["run"],
-        "network": f"{config['model']}, hidden {hidden}, {config['activation']}, {config['loss']}, {config['dtype']}",
-        "training": f"{config['epochs']} epochs, batch size {config['batch_size']}, lr {config['lr']}, "
-        f"momentum {config['momentum']}, weight decay {config['weight_decay']}, seed {config['seed']}",
+        "network": f"{config['model']}, {', '.join(f'{name} {value}' for name, value in own.items())}, "
+        f"{config['activation']}, {config['loss']}, {config['dtype']}",
+        "training": f"{config['epochs']} epochs, batch size {config['batch_size']}, lr {config['lr']} "
+        f"({config['schedule']}), momentum {config['momentum']}, weight decay {config['weight_decay']}, "
+        f"seed {config['seed']}",
         "data": f"{config['dataset']}, {len(learned.get('sha256', {}))} sha256 in manifest.json"
         f"{f', {unverified} without a published digest' * bool(unverified)}",
         "commit": f"{code.get('commit') or 'unknown'}{' + uncommitted changes' * bool(code.get('dirty'))}",

@@ -2,6 +2,9 @@
 
 import difflib
 from collections.abc import Iterable
+from typing import Final
+
+USAGE_ERROR: Final = 2
 
 
 class UserError(Exception):

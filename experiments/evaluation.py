@@ -9,13 +9,14 @@ from typing import TypedDict
 from rich.text import Text
 
 from experiments import data, metrics, runs
-from experiments.backends import Array, Backend, build, initial_parameters, layer_sizes
+from experiments.backends import Array, Backend, build, initial_parameters
 from experiments.checkpoint import Checkpoint, CheckpointRefusedError, Checkpoints, load
 from experiments.config import TrainConfig
 from experiments.data import Dataset, Split
 from experiments.description import result
 from experiments.errors import UserError
 from experiments.invocation import command
+from experiments.networks import data_shape, inputs
 from experiments.resuming import check_data
 from experiments.summary import print_json, print_table
 from experiments.terminal import plain_table, screen
@@ -101,9 +102,8 @@ def evaluate(run: Path, data_dir: Path | None = None) -> tuple[list[Evaluation],
         config = configs[name]
         dataset = load_data(config.dataset, data_dir or config.data_dir)
         check_data({name: folder}, dataset)
-        sizes = layer_sizes(config, dataset.train.images[0].size, dataset.num_classes)
-        params = initial_parameters(config, sizes)
-        backend = build(name, config, params, sizes)
+        params = initial_parameters(config, data_shape(dataset))
+        backend = build(name, config, params, data_shape(dataset))
         checkpoints, said = _checkpoints(Checkpoints(folder.checkpoints), config, params)
         notes += said
         results += [_evaluate(backend, file, checkpoint, dataset, config) for file, checkpoint in checkpoints.items()]
@@ -133,8 +133,7 @@ def _checkpoints(
 
 def _evaluate(backend: Backend, file: str, checkpoint: Checkpoint, dataset: Dataset, config: TrainConfig) -> Evaluation:
     def measure(split: Split) -> tuple[float, float]:
-        inputs = data.inputs(split.images, config.dtype).reshape(len(split.labels), -1)
-        outputs = backend.predict(inputs)
+        outputs = backend.predict(inputs(config, split.images))
         return backend.loss(outputs, split.labels), metrics.error_rate(outputs, split.labels)
 
     backend.load_parameters(checkpoint.params)

@@ -43,6 +43,7 @@ class _Epoch(_Head):
 
 class _Parity(_Head):
     param: dict[str, float | None]
+    absent: NotRequired[dict[str, float | None]]
     forced: NotRequired[dict[str, float | None]]
     layers: NotRequired[dict[str, float | None]]
     images: NotRequired[int]

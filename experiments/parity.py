@@ -1,18 +1,21 @@
 """Lockstep: how far two backends that see the same batches are apart; `experiments.verdict` judges it.
 
-Two questions, asked separately. *Forced*: the twin is given the hand-made network's present weights and the same batch;
-do loss, outputs and gradients agree to rounding (criterion 4, in eps·max S), and each linear layer on its own input
-(criterion 2)? *Free*: each follows its own updates; how does the difference grow (criterion 8)?
+Three questions, asked separately. *Forced*: the twin is given the hand-made network's present weights and the same
+batch; do loss, outputs and gradients agree to rounding (criterion 4, in eps·max S), and each linear layer on its own
+input (criterion 2)? *Free*: each follows its own updates; how does the difference grow (criterion 8)? *Absent links*:
+are the weights and gradients of links that a connection table leaves out exactly 0 (criterion 6)?
 """
 
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from experiments.backends import Array, Labels, ScratchBackend, Step, TorchBackend
 from experiments.config import TrainConfig
 from experiments.metrics import MetricsFile, Row
+from experiments.networks import DataShape
 from experiments.runs import RunFolder
 from experiments.summary import Parity, ParityCheck
 from experiments.tensorboard import Board, table
@@ -27,6 +30,25 @@ def relatives(ours: Mapping[str, Array], twin: Mapping[str, Array]) -> dict[str,
     return {name: relative_distance(value, twin[name]) for name, value in ours.items()}
 
 
+def absent_links(tables: Mapping[str, NDArray[np.bool_]], tensors: Mapping[str, Array]) -> dict[str, float]:
+    """Return max|w| over the absent links of each layer that has a connection table, 0 as it should be.
+
+    Parameters
+    ----------
+    tables:
+        (O, C) by layer: True where there is a link.
+    tensors:
+        Parameters or gradients by name; those of the layers' weights (O, C, …) are looked at.
+
+    Returns
+    -------
+    dict
+        Name of the weight → its largest absolute value where there is no link; NaN if there is one.
+    """
+    weights = {f"{layer}.weight": table for layer, table in tables.items()}
+    return {name: float(np.abs(tensors[name][~table]).max(initial=0.0)) for name, table in weights.items()}
+
+
 class Lockstep:
     """The comparison of two backends while they train.
 
@@ -36,18 +58,20 @@ class Lockstep:
         Settings of the run.
     folder:
         `diff/` of the run.
-    sizes:
-        Units per layer.
+    shape:
+        Of the data.
     after_update:
         Update from which the run continues; None for a new one.
     """
 
     def __init__(
-        self, config: TrainConfig, folder: RunFolder, sizes: tuple[int, ...], after_update: int | None = None
+        self, config: TrainConfig, folder: RunFolder, shape: DataShape, after_update: int | None = None
     ) -> None:
         self.config = config
         self.folder = folder
-        self.twin = TorchBackend(config, sizes)
+        self.twin = TorchBackend(config, shape)
+        # One table judges both: a link that only the hand-made network has must show as a weight that is not 0.
+        self.tables = self.twin.connections()
         self.metrics = MetricsFile(folder.metrics)
         self.board = Board(folder.path, after_update)
 
@@ -130,6 +154,7 @@ class Lockstep:
             "output": relatives(*traces),
             "grad": relatives(ours.grads, twin.grads),
             "param": relatives(*params),
+            "absent": self._absent("param", params) | self._absent("grad", (ours.grads, twin.grads)),
             **forced,
         }
         self.metrics.write({"kind": "parity", "epoch": epoch, "update": update, **row})
@@ -139,9 +164,17 @@ class Lockstep:
 
     def log_params(self, update: int, epoch: int, params: tuple[Mapping[str, Array], Mapping[str, Array]]) -> None:
         """Write how far the parameters are apart, between the updates that `log` sees."""
-        row = relatives(*params)
-        self.metrics.write({"kind": "parity", "epoch": epoch, "update": update, "param": row})
+        row, absent = relatives(*params), self._absent("param", params)
+        self.metrics.write({"kind": "parity", "epoch": epoch, "update": update, "param": row, "absent": absent})
         self.board.scalars({f"parity/param/{name}": value for name, value in row.items()}, update)
+
+    def _absent(self, kind: str, tensors: tuple[Mapping[str, Array], Mapping[str, Array]]) -> dict[str, float]:
+        """Return the absent links of both backends, by "<backend> <kind>/<name>"."""
+        return {
+            f"{backend} {kind}/{name}": value
+            for backend, own in zip(("scratch", "torch"), tensors, strict=True)
+            for name, value in absent_links(self.tables, own).items()
+        }
 
     def save(self) -> None:
         """Make what has been written safe, as a checkpoint does."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from experiments.atomic import write_atomically, write_text
 from experiments.config import TrainConfig, difference, flag
+from experiments.config_files import from_json
 from experiments.errors import UserError
 from experiments.records import read_text
 
@@ -87,7 +88,7 @@ def read_config(folder: RunFolder) -> TrainConfig:
     """
     if not folder.config.is_file():
         raise UserError(f"{folder.path} is not a run: it has no config.json")
-    return TrainConfig.from_json(read_text(folder.config), str(folder.config))
+    return from_json(read_text(folder.config), str(folder.config))
 
 
 def members(run: Path) -> dict[str, RunFolder]:
@@ -170,19 +171,26 @@ def check_resumable(run: Mapping[str, RunFolder], config: TrainConfig) -> None:
     Raises
     ------
     UserError
-        If there is no such run, or a setting differs; only the number of epochs may differ, and only grow.
+        If there is no such run, or a setting differs; only the number of epochs may differ, and only grow, and not
+        even that where the learning rate's schedule depends on it.
     """
     olds = {folder.path: read_config(folder) for folder in run.values() if folder.config.is_file()}
     if not olds:
         raise UserError(f"--resume: there is no run {next(iter(run.values())).path}; leave --resume out to start it")
     for path, old in olds.items():
         changes = difference(old, config)
-        if config.epochs > old.epochs:
+        if config.epochs > old.epochs and old.may_grow:
             changes.pop("epochs", None)
         if changes:
+            allowed = (
+                "only --epochs may change, and only grow"
+                if old.may_grow
+                else f"--epochs may not change either: --schedule {old.schedule} spans the whole run, and the updates "
+                "already made would have had other learning rates; --overwrite starts a longer run"
+            )
             raise UserError(
                 f"--resume: the settings differ from those of {path}:\n{listed(changes)}\n"
-                "a run continues with its own settings; only --epochs may change, and only grow"
+                f"a run continues with its own settings; {allowed}"
             )
 
 

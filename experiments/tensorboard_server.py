@@ -11,8 +11,7 @@ import warnings
 from pathlib import Path
 from typing import Final
 
-from experiments.config import USAGE_ERROR
-from experiments.errors import UserError
+from experiments.errors import USAGE_ERROR, UserError
 from experiments.invocation import command
 
 HOST: Final = "127.0.0.1"  # event files may show private data: never the whole network

@@ -5,30 +5,20 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from experiments import data, manifest, parity, resuming, runs
-from experiments.backends import (
-    Array,
-    Labels,
-    ScratchBackend,
-    Step,
-    build,
-    find_device,
-    initial_parameters,
-    layer_sizes,
-)
+from experiments.backends import Array, Labels, ScratchBackend, Step, build, find_device, initial_parameters
 from experiments.batches import batches, epoch_order, updates_per_epoch
 from experiments.checkpoint import Checkpoint
 from experiments.config import TrainConfig
 from experiments.console import Reporter
-from experiments.data import Dataset, Split
+from experiments.data import Dataset
 from experiments.errors import UserError
 from experiments.interrupt import Interrupt
 from experiments.lock import exclusive
 from experiments.metrics import cut_after, read_rows
+from experiments.networks import data_shape, inputs, title
 from experiments.nonfinite import find_nonfinite
+from experiments.schedule import learning_rate
 from experiments.summary import BackendResult, Parity, Summary
 from experiments.tensorboard import quiet_writer_threads
 from experiments.threads import limited_threads
@@ -75,7 +65,7 @@ def train(config: TrainConfig, *, runs_dir: Path, resume: bool, overwrite: bool,
         stack.enter_context(exclusive(training.root))  # after all that can be refused without making a folder
         finished = resuming.finished(training.folders, config, training.root, training.updates) if resume else None
         if finished:
-            report.epoch_line("already finished; a larger --epochs continues it")
+            report.epoch_line("already finished" + "; a larger --epochs continues it" * config.may_grow)
         else:
             training.open(resume=resume, overwrite=overwrite)
             finished = training.run()
@@ -106,7 +96,7 @@ class Training:
         self.root = runs.run_root(runs_dir, config)
         self.folders = runs.folders(runs_dir, config)
         self.per_epoch = updates_per_epoch(len(dataset.train.labels), config.batch_size)
-        self.sizes = layer_sizes(config, dataset.train.images[0].size, dataset.num_classes)
+        self.shape = data_shape(dataset)
         self.updates = config.epochs * self.per_epoch
         self.wings: list[Wing] = []
         self.lockstep: parity.Lockstep | None = None
@@ -115,8 +105,8 @@ class Training:
     def open(self, *, resume: bool, overwrite: bool) -> None:
         """Make or reopen the run folder, build the networks, and put them where the run begins or continues."""
         config = self.config
-        params = initial_parameters(config, self.sizes)
-        backends = {name: build(name, config, params, self.sizes) for name in runs.backend_names(config)}
+        params = initial_parameters(config, self.shape)
+        backends = {name: build(name, config, params, self.shape) for name in runs.backend_names(config)}
         description = manifest.describe(self.dataset, config.dtype, config.device)
         start: dict[str, Checkpoint] | None = None
         if resume:
@@ -149,22 +139,22 @@ class Training:
             else:
                 wing.save(0, self.per_epoch)
         if config.backend == "both":
-            self.lockstep = parity.Lockstep(config, self.folders["diff"], self.sizes, after)
+            self.lockstep = parity.Lockstep(config, self.folders["diff"], self.shape, after)
             self.stack.callback(self.lockstep.close)
         self._header(sha256)
 
     def run(self) -> Summary:
         """Train from where the run stands to its last epoch, test, and judge."""
         config, train = self.config, self.dataset.train
-        validation = self._inputs(self.dataset.validation)
+        validation = inputs(config, self.dataset.validation.images)
         with Interrupt() as interrupt:
             for epoch in range(self.done // self.per_epoch + 1, config.epochs + 1):
                 order = epoch_order(config.seed, epoch, len(train.labels))
                 begun, first = time.perf_counter(), self.done % self.per_epoch
                 for batch, chosen in enumerate(batches(order, config.batch_size, first), first + 1):
                     update = (epoch - 1) * self.per_epoch + batch
-                    images, labels = self._batch(train, chosen)
-                    steps = self._update(update, epoch, batch, images, labels)
+                    images = inputs(config, train.images[chosen])  # batch by batch, to save memory
+                    steps = self._update(update, epoch, batch, images, train.labels[chosen])
                     self.done = update
                     loss, fresh = steps[0].loss, (batch - first) * config.batch_size
                     rate = fresh / (time.perf_counter() - begun)
@@ -188,6 +178,8 @@ class Training:
 
     def _update(self, update: int, epoch: int, batch: int, images: Array, labels: Labels) -> list[Step]:
         """Make one update in every backend, and log it when it is due."""
+        for wing in self.wings:
+            wing.backend.lr = learning_rate(self.config.schedule, self.config.lr, update - 1, self.updates)
         steps = [wing.compute(images, labels) for wing in self.wings]
         for wing, step in zip(self.wings, steps, strict=True):
             began = find_nonfinite(wing.backend, images, step)
@@ -239,10 +231,10 @@ class Training:
 
     def _finish(self) -> Summary:
         """Open the test set, once per finished run, and write the summary."""
-        test, inputs = self.dataset.test, self._inputs(self.dataset.test)
-        epoch = self.config.epochs
+        test, epoch = self.dataset.test, self.config.epochs
+        images = inputs(self.config, test.images)
         results, predicted = zip(
-            *(wing.test(self.done, epoch, test.images, inputs, test.labels) for wing in self.wings), strict=True
+            *(wing.test(self.done, epoch, test.images, images, test.labels) for wing in self.wings), strict=True
         )
         found = None
         if self.lockstep:
@@ -275,25 +267,18 @@ class Training:
     def _both_parameters(self) -> tuple[Mapping[str, Array], Mapping[str, Array]]:
         return self.wings[0].backend.parameters(), self.wings[1].backend.parameters()
 
-    def _batch(self, split: Split, chosen: NDArray[np.int64]) -> tuple[Array, Labels]:
-        """Return the network's inputs (N, pixels) and labels of some images; converted per batch to save memory."""
-        images: Array = data.inputs(split.images[chosen], self.config.dtype)
-        return images.reshape(len(chosen), -1), split.labels[chosen]
-
-    def _inputs(self, split: Split) -> Array:
-        return self._batch(split, np.arange(len(split.labels)))[0]
-
     def _header(self, sha256: str) -> None:
         sizes = [len(split.labels) for split in (self.dataset.train, self.dataset.validation, self.dataset.test)]
         counts = " / ".join(f"{size:,}" for size in sizes)
+        network = title(self.config, self.shape, self.wings[0].backend.num_parameters())
         where = f"   continues after update {self.done:,}" if self.done else ""
         self.report.header(
             [
                 f"run {self.root}   weights init.npz sha256 {sha256[:16]}…{where}",
                 f"data {self.dataset.name} {counts} (train/validation/test, {self._verified()})   "
                 f"{self.per_epoch:,} updates per epoch x {self.config.batch_size} images",
-                f"net {'-'.join(map(str, self.sizes))} {self.config.activation}, {self.config.loss}, "
-                f"{self.config.dtype}, {' and '.join(runs.backend_names(self.config))}   "
+                f"net {network}, {self.config.activation}, {self.config.loss}, {self.config.dtype}, "
+                f"{' and '.join(runs.backend_names(self.config))}   "
                 "losses shown are the data's, without the weight decay's penalty",
             ]
         )

@@ -49,6 +49,7 @@ def verdict(
     if gaps:
         detail = f"the first is missing at update {gaps[0]:,}"
         checks.append(_check("comparisons missing", "comparisons missing", len(gaps), 0.0, detail))
+    checks += [_absent_check(name, rows) for name in _names(rows, "absent")]
     if dtype == "float64":
         for name in _names(rows, "param"):
             drifts = [
@@ -110,6 +111,13 @@ def _layer_check(layer: str, judged: list[Row]) -> ParityCheck:
         1.0,
         _fault(tensors, judged) or detail,
     )
+
+
+def _absent_check(name: str, rows: list[Row]) -> ParityCheck:
+    # Every row of both kinds: a gradient that is not 0 moves its weight away from 0, where the next row finds it.
+    found = [(row.get("absent", {}), row["update"]) for row in rows]
+    value, update = _worst([(_number(absent[name]), update) for absent, update in found if name in absent])
+    return _check("absent links, exactly 0", f"absent {name}", value, 0.0, f"{name}, worst at update {update:,}")
 
 
 def _fault(names: list[str], judged: list[Row]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from experiments.checkpoint import Array
-from experiments.config import TrainConfig
+from experiments.config import LeNet5Config, MlpConfig, TrainConfig
 from experiments.metrics import read_rows
 from experiments.summary import Summary
 from experiments.training import train
@@ -51,7 +51,13 @@ class Recorder:
 def small(**settings: Any) -> TrainConfig:
     """Return settings of a run that takes about a second: 21 updates per epoch, 2 epochs."""
     defaults = {"hidden": (12, 8), "epochs": 2, "log_every": 5, "checkpoint_every": 4, "threads": 1}
-    return TrainConfig(**{**defaults, **settings})
+    return MlpConfig(**{**defaults, **settings})
+
+
+def small_lenet5(**settings: Any) -> TrainConfig:
+    """Return settings of a LeNet-5's run that takes seconds: 6 updates per epoch, 2 epochs."""
+    defaults = {"batch_size": 240, "epochs": 2, "log_every": 4, "checkpoint_every": 2, "threads": 1}
+    return LeNet5Config(**{**defaults, **settings})
 
 
 def run(

@@ -5,9 +5,10 @@ import pytest
 
 from experiments.backends import ScratchBackend, TorchBackend, build, find_device, initial_parameters
 from experiments.errors import UserError
+from experiments.networks import DataShape
 from tests.running import small
 
-SIZES = (6, 5, 4, 3)
+SHAPE = DataShape(image=(2, 3), classes=3)
 RNG = np.random.default_rng(0)
 LABELS = RNG.integers(0, 3, 7)
 
@@ -18,18 +19,18 @@ def images(dtype="float64"):
 
 def pair(**settings):
     config = small(**{"hidden": (5, 4), "dtype": "float64", **settings})
-    params = initial_parameters(config, SIZES)
-    return build("scratch", config, params, SIZES), build("torch", config, params, SIZES)
+    params = initial_parameters(config, SHAPE)
+    return build("scratch", config, params, SHAPE), build("torch", config, params, SHAPE)
 
 
 def test_the_initial_parameters_depend_on_the_seed_but_not_on_the_backend():
     draws = [
-        initial_parameters(small(backend=backend, hidden=(5, 4)), SIZES) for backend in ("scratch", "torch", "both")
+        initial_parameters(small(backend=backend, hidden=(5, 4)), SHAPE) for backend in ("scratch", "torch", "both")
     ]
     for name, value in draws[0].items():
         assert all(np.array_equal(value, other[name]) for other in draws)
     assert not np.array_equal(
-        initial_parameters(small(seed=1, hidden=(5, 4)), SIZES)["fc1.weight"], draws[0]["fc1.weight"]
+        initial_parameters(small(seed=1, hidden=(5, 4)), SHAPE)["fc1.weight"], draws[0]["fc1.weight"]
     )
 
 
@@ -115,4 +116,4 @@ def test_a_device_that_is_not_there_is_a_usage_error():
         find_device("cuda:7")
     assert refusal.value.exit_code == 2
     with pytest.raises(UserError, match="--device"):
-        TorchBackend(small(device="cuda:7"), SIZES)
+        TorchBackend(small(device="cuda:7"), SHAPE)

@@ -15,7 +15,7 @@ import pytest
 from experiments import invocation
 from experiments.cli import main, parse_train
 from experiments.commands import COMMANDS, MODELS, RunOptions, resume_command
-from experiments.config import TrainConfig
+from experiments.config import CONFIGS, MlpConfig
 from experiments.errors import UserError
 
 PROJECT = Path(__file__).parent.parent
@@ -48,6 +48,8 @@ FILES = {
     "out-of-range.toml": "lr = nan\n",
     "twice-given.toml": "batch-size = 1\nbatch_size = 2\n",
     "other-model.toml": 'model = "lenet5"\n',
+    "unknown-model.toml": 'model = "lenet"\n',
+    "other-models-key.toml": 'pooling = "max"\n',
     "run-option.toml": "resume = true\n",
     "no-toml.toml": "lr 0.1\n",
     "a-file": "",
@@ -63,7 +65,7 @@ BAD_INPUT: list[tuple[str, int, list[str]]] = [
     ("trian mlp", 2, ["unknown command 'trian'", "did you mean 'train'?", "commands: train, eval, show, tb"]),
     ("--verbose", 2, ["got '--verbose' where the command is expected"]),
     ("train", 2, ["usage: twice train MODEL", "mlp"]),
-    ("train mpl", 2, ["unknown model 'mpl'", "did you mean 'mlp'?"]),
+    ("train mpl", 2, ["unknown model 'mpl'", "did you mean 'mlp'?", "models: mlp, lenet5"]),
     ("train --epochs 3 mlp", 2, ["got '--epochs' where the model is expected", "twice train MODEL [flags]"]),
     (f"{TRAIN} --batch-sise 3", 2, ["Unrecognized options", "--batch-sise", "Perhaps you meant", "--batch-size N"]),
     (f"{TRAIN} extra", 2, ["Unrecognized options", "extra"]),
@@ -112,7 +114,20 @@ BAD_INPUT: list[tuple[str, int, list[str]]] = [
     (f"{TRAIN} --config {{tmp}}/bad-choice.toml", 2, ["bad-choice.toml: activation", "did you mean 'tanh'?"]),
     (f"{TRAIN} --config {{tmp}}/out-of-range.toml", 2, ["out-of-range.toml: lr: expected a finite number"]),
     (f"{TRAIN} --config {{tmp}}/twice-given.toml", 2, ["given twice", "batch_size", "batch-size"]),
-    (f"{TRAIN} --config {{tmp}}/other-model.toml", 2, ["other-model.toml: model: expected one of mlp", "'lenet5'"]),
+    (f"{TRAIN} --config {{tmp}}/other-model.toml", 2, ["model 'lenet5' contradicts the command `train mlp`"]),
+    (
+        f"{TRAIN} --config {{tmp}}/unknown-model.toml",
+        2,
+        ["unknown-model.toml: model: expected one of mlp, lenet5; got 'lenet'", "did you mean 'lenet5'?"],
+    ),
+    (f"{TRAIN} --config {{tmp}}/other-models-key.toml", 2, ["unknown key 'pooling'", "known keys: "]),
+    (f"{TRAIN} --schedule cos", 2, ["--schedule", "got 'cos'", "did you mean 'cosine'?"]),
+    (f"{TRAIN} --pooling max", 2, ["Unrecognized options", "--pooling"]),
+    ("train lenet", 2, ["unknown model 'lenet'", "did you mean 'lenet5'?"]),
+    ("train lenet5 --hidden 300", 2, ["Unrecognized options", "--hidden"]),
+    ("train lenet5 --poling max", 2, ["Unrecognized options", "Perhaps you meant", "--pooling"]),
+    ("train lenet5 --pooling mean", 2, ["--pooling", "expected one of subsample, average, max; got 'mean'"]),
+    ("train lenet5 --c3 tabel", 2, ["--c3", "did you mean 'table'?"]),
     ("eval", 2, ["Missing from twice eval", "RUN"]),
     ("eval mlp-digits-s1 --runs-dir {tmp}/runs", 2, ["no run 'mlp-digits-s1'", "did you mean 'mlp-digits-s0'?"]),
     ("show mlp-mnist --runs-dir {tmp}/runs", 2, ["did you mean 'mlp-mnist-s3'?", "mlp-digits-s0, mlp-mnist-s3"]),
@@ -188,7 +203,7 @@ def test_every_model_has_help_with_every_setting(name: str, capsys: pytest.Captu
     assert f"  {name} " in capsys.readouterr().out
     assert main(["train", name, "--help"]) == 0
     out = capsys.readouterr().out
-    for field in TrainConfig(model="mlp").to_dict():
+    for field in CONFIGS[name]().to_dict():
         assert (f"--{field.replace('_', '-')} " in out) is (field != "model"), field
     for option in ("--config FILE", "--resume", "--overwrite", "--runs-dir DIR", "--json"):
         assert option in out
@@ -203,20 +218,20 @@ def test_flags_override_the_file_which_overrides_the_defaults(tmp_path: Path) ->
     file = tmp_path / "run.toml"
     file.write_text("lr = 0.5\nepochs = 7\nhidden = [8]\n")
     settings = parse_train("mlp", ["--config", str(file), "--epochs", "9"]).settings
-    assert settings == TrainConfig(lr=0.5, epochs=9, hidden=(8,))
+    assert settings == MlpConfig(lr=0.5, epochs=9, hidden=(8,))
     back_to_default = parse_train("mlp", [f"--config={file}", "--lr", "0.05"]).settings
-    assert back_to_default == TrainConfig(epochs=7, hidden=(8,))
+    assert back_to_default == MlpConfig(epochs=7, hidden=(8,))
 
 
 def test_the_resume_command_parses_to_the_same_settings() -> None:
-    settings = TrainConfig(dataset="kmnist", hidden=(30, 20), lr=1e-3, seed=4, data_dir=Path("a b"))
+    settings = MlpConfig(dataset="kmnist", hidden=(30, 20), lr=1e-3, seed=4, data_dir=Path("a b"))
     words = shlex.split(resume_command(settings, RunOptions(runs_dir=Path("my runs"))))
     begin = shlex.split(invocation.command("train", "mlp"))
     assert words[: len(begin)] == begin
     parsed = parse_train("mlp", words[len(begin) :])
     assert parsed.settings == settings
     assert parsed.options == RunOptions(runs_dir=Path("my runs"), resume=True)
-    assert resume_command(TrainConfig(), RunOptions()) == invocation.command("train", "mlp", "--resume")
+    assert resume_command(MlpConfig(), RunOptions()) == invocation.command("train", "mlp", "--resume")
 
 
 def _raise(error: BaseException) -> Callable[..., Any]:
@@ -384,7 +399,7 @@ def test_an_existing_run_is_refused_and_the_ways_on_are_named(
 ) -> None:
     words = ["train", "mlp", *QUICK.split(), "--runs-dir", str(tmp_path)]
     (tmp_path / "mlp-digits-s0" / "scratch").mkdir(parents=True)
-    (tmp_path / "mlp-digits-s0" / "scratch" / "config.json").write_text(TrainConfig().to_json())
+    (tmp_path / "mlp-digits-s0" / "scratch" / "config.json").write_text(MlpConfig().to_json())
     assert main(words) == 1
     err = capsys.readouterr().err
     assert "exists" in err

@@ -1,25 +1,26 @@
 """The settings of a run: defaults, ranges, files, round trips, differences."""
 
 import dataclasses
+import inspect
 import typing
 from pathlib import Path
 
 import pytest
 
-from experiments import config as config_module
-from experiments.config import FIELDS, DatasetName, TrainConfig, difference, load_toml
+from experiments.config import CONFIGS, DatasetName, LeNet5Config, MlpConfig, difference, field_types
+from experiments.config_files import from_json, load_toml
 from experiments.errors import UserError
 
 CHANGED: dict[str, typing.Any] = {
     "model": "mlp",
     "dataset": "kmnist",
     "backend": "torch",
-    "hidden": (30, 20, 10),
-    "activation": "lecun-tanh",
+    "activation": "logistic",
     "loss": "squared-error",
     "dtype": "float64",
     "batch_size": 1,
     "lr": 0.1,
+    "schedule": "cosine",
     "momentum": 0.0,
     "weight_decay": 1e-4,
     "epochs": 3,
@@ -30,29 +31,62 @@ CHANGED: dict[str, typing.Any] = {
     "checkpoint_every": 6,
     "threads": 2,
 }
+OWN: dict[str, dict[str, typing.Any]] = {
+    "mlp": {"hidden": (30, 20, 10)},
+    "lenet5": {"pooling": "max", "c3": "dense"},
+}
 
 
-def test_the_table_of_changed_values_has_every_field() -> None:
-    assert tuple(CHANGED) == FIELDS
+def changed(model: str) -> dict[str, typing.Any]:
+    """Return a value for each setting of a model that is not the default, its name excepted."""
+    return {**CHANGED, **OWN[model], "model": model}
 
 
-@pytest.mark.parametrize("config", [TrainConfig(), TrainConfig(**CHANGED)], ids=["defaults", "all changed"])
-def test_json_round_trip_keeps_every_field_and_type(config: TrainConfig) -> None:
-    again = TrainConfig.from_json(config.to_json())
-    assert again == config
-    for name in FIELDS:
-        assert type(getattr(again, name)) is type(getattr(config, name)), name
+@pytest.mark.parametrize("model", CONFIGS)
+def test_the_table_of_changed_values_has_every_field(model: str) -> None:
+    assert tuple(changed(model)) == tuple(field_types(CONFIGS[model]))
+
+
+@pytest.mark.parametrize("model", CONFIGS)
+def test_json_round_trip_keeps_every_field_and_type(model: str) -> None:
+    for config in (CONFIGS[model](), CONFIGS[model](**changed(model))):
+        again = from_json(config.to_json())
+        assert again == config
+        assert type(again) is CONFIGS[model]
+        for name in field_types(CONFIGS[model]):
+            assert type(getattr(again, name)) is type(getattr(config, name)), name
+
+
+def test_the_defaults_of_the_two_networks_are_those_of_the_lecture_and_of_the_paper() -> None:
+    assert MlpConfig().activation == "tanh"
+    lenet5 = LeNet5Config()
+    assert (lenet5.activation, lenet5.pooling, lenet5.c3) == ("lecun-tanh", "subsample", "table")
+
+
+def test_json_of_before_there_were_models_and_schedules_is_a_perceptrons() -> None:
+    assert from_json('{"hidden": [30], "lr": 0.1}') == MlpConfig(hidden=(30,), lr=0.1, schedule="constant")
 
 
 def test_json_with_a_setting_of_a_later_version_is_refused_by_name() -> None:
     with pytest.raises(UserError, match=r"old/config\.json: unknown key 'lr_decay'"):
-        TrainConfig.from_json('{"lr_decay": 1}', "old/config.json")
+        from_json('{"lr_decay": 1}', "old/config.json")
+
+
+def test_json_with_a_setting_of_the_other_network_is_refused() -> None:
+    with pytest.raises(UserError, match="unknown key 'hidden'"):
+        from_json('{"model": "lenet5", "hidden": [3]}')
+
+
+@pytest.mark.parametrize("model", ['"lenet"', "3", "[]", "{}", "null"])
+def test_json_of_an_unknown_network_is_refused(model: str) -> None:
+    with pytest.raises(UserError, match=r"config\.json: model: expected one of mlp, lenet5; got"):
+        from_json(f'{{"model": {model}}}')
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", "7"])
 def test_json_that_is_no_object_is_refused(text: str) -> None:
     with pytest.raises(UserError, match=r"config\.json"):
-        TrainConfig.from_json(text)
+        from_json(text)
 
 
 @pytest.mark.parametrize(
@@ -89,6 +123,7 @@ def test_json_that_is_no_object_is_refused(text: str) -> None:
         ("hidden", [300]),
         ("hidden", 300),
         ("activation", "sigmoid"),
+        ("schedule", "linear"),
         ("dataset", "mnst"),
         ("dtype", "float16"),
         ("device", "gpu"),
@@ -99,7 +134,7 @@ def test_json_that_is_no_object_is_refused(text: str) -> None:
 )
 def test_out_of_range_is_a_usage_error_naming_flag_and_value(name: str, value: typing.Any) -> None:
     with pytest.raises(UserError) as refusal:
-        TrainConfig(**{name: value})
+        MlpConfig(**{name: value})
     assert refusal.value.exit_code == 2
     message = str(refusal.value)
     assert message.startswith(f"--{name.replace('_', '-')}: expected")
@@ -111,30 +146,54 @@ def test_out_of_range_is_a_usage_error_naming_flag_and_value(name: str, value: t
     [{"momentum": 0}, {"seed": 0}, {"lr": 1}, {"weight_decay": 0}, {"threads": 0}, {"hidden": (1,)}, {"batch_size": 1}],
 )
 def test_the_edges_of_the_ranges_are_allowed(settings: dict[str, typing.Any]) -> None:
-    config = TrainConfig(**settings)
+    config = MlpConfig(**settings)
     assert {name: getattr(config, name) for name in settings} == settings
 
 
 def test_a_device_for_a_backend_without_one_is_refused() -> None:
     with pytest.raises(UserError, match=r"--device: 'cuda' has no effect with --backend scratch"):
-        TrainConfig(backend="scratch", device="cuda")
+        MlpConfig(backend="scratch", device="cuda")
 
 
-def test_equal_settings_hash_alike_and_epochs_and_place_do_not_count() -> None:
-    base = TrainConfig(lr=1.0)
-    assert TrainConfig(lr=1, epochs=99, data_dir=Path("elsewhere")).hash() == base.hash()
-    for name, value in CHANGED.items():
+@pytest.mark.parametrize("model", CONFIGS)
+def test_equal_settings_hash_alike_and_epochs_and_place_do_not_count(model: str) -> None:
+    kind = CONFIGS[model]
+    base = kind(lr=1.0)
+    assert kind(lr=1, epochs=99, data_dir=Path("elsewhere")).hash() == base.hash()
+    for name, value in changed(model).items():
         if name not in ("model", "epochs", "data_dir"):
             assert dataclasses.replace(base, **{name: value, "backend": "torch"}).hash() != base.hash(), name
 
 
-def test_difference_lists_each_changed_setting_with_both_values() -> None:
-    old, new = TrainConfig(), TrainConfig(**CHANGED)
+def test_the_networks_hash_apart() -> None:
+    assert MlpConfig().hash() != LeNet5Config().hash()
+
+
+def test_with_a_schedule_that_spans_the_run_the_epochs_count_too() -> None:
+    base = MlpConfig(schedule="cosine")
+    assert not base.may_grow
+    assert MlpConfig().may_grow
+    assert dataclasses.replace(base, epochs=99).hash() != base.hash()
+    assert dataclasses.replace(base, data_dir=Path("elsewhere")).hash() == base.hash()
+
+
+@pytest.mark.parametrize("model", CONFIGS)
+def test_difference_lists_each_changed_setting_with_both_values(model: str) -> None:
+    old, new = CONFIGS[model](), CONFIGS[model](**changed(model))
     expected = {
-        name: (getattr(old, name), value) for name, value in CHANGED.items() if name not in ("model", "data_dir")
+        name: (getattr(old, name), value) for name, value in changed(model).items() if name not in ("model", "data_dir")
     }
     assert difference(old, new) == expected
     assert difference(new, new) == {}
+
+
+def test_difference_of_two_networks_has_the_settings_that_one_of_them_lacks() -> None:
+    found = difference(MlpConfig(), LeNet5Config())
+    assert {name: found[name] for name in ("model", "hidden", "pooling")} == {
+        "model": ("mlp", "lenet5"),
+        "hidden": ((300, 100), None),
+        "pooling": (None, "subsample"),
+    }
 
 
 def test_toml_gives_typed_values_of_what_it_names_only(tmp_path: Path) -> None:
@@ -144,6 +203,8 @@ def test_toml_gives_typed_values_of_what_it_names_only(tmp_path: Path) -> None:
     assert load_toml(file, "mlp") == expected
     file.write_text('hidden = "30,20"\n')
     assert load_toml(file, "mlp") == {"hidden": (30, 20)}
+    file.write_text('pooling = "max"\nc3 = "dense"\nschedule = "cosine"\n')
+    assert load_toml(file, "lenet5") == {"pooling": "max", "c3": "dense", "schedule": "cosine"}
 
 
 def test_dataset_names_are_those_of_the_data_code() -> None:
@@ -152,9 +213,10 @@ def test_dataset_names_are_those_of_the_data_code() -> None:
     assert typing.get_args(DatasetName) == DATASETS
 
 
-def test_every_field_has_help_text() -> None:
-    source = Path(config_module.__file__).read_text()
-    body = source[source.index("class TrainConfig") : source.index("def __post_init__")]
-    for name in FIELDS:
-        after = body[body.index(f"    {name}: ") :].split("\n", 2)[1]
-        assert after.strip().startswith('"""'), name
+@pytest.mark.parametrize("model", CONFIGS)
+def test_every_field_has_help_text(model: str) -> None:
+    for kind in CONFIGS[model].__mro__[:2]:
+        body = inspect.getsource(kind)
+        for name in kind.__annotations__:
+            after = body[body.index(f"    {name}: ") :].split("\n", 2)[1]
+            assert after.strip().startswith('"""'), name

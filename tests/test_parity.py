@@ -6,12 +6,13 @@ import pytest
 from experiments import parity
 from experiments import verdict as verdicts
 from experiments.backends import Step, build, initial_parameters
+from experiments.networks import DataShape
 from experiments.runs import RunFolder
 from tests.running import finished, read_rows, run, small
 from torchref.oracle import criteria
 
 SAME = (np.array([1, 2, 3]), np.array([1, 2, 3]))
-SIZES = (6, 5, 4, 3)
+SHAPE = DataShape(image=(2, 3), classes=3)
 
 
 def row(update=1, forced=1.0, param=1e-15, images=64, layer=0.1):
@@ -107,8 +108,8 @@ def test_nothing_compared_is_no_pass():
 
 def lockstep(tmp_path, **settings):
     config = small(**{"hidden": (5, 4), **settings})
-    return parity.Lockstep(config, RunFolder(tmp_path), SIZES), build(
-        "scratch", config, initial_parameters(config, SIZES), SIZES
+    return parity.Lockstep(config, RunFolder(tmp_path), SHAPE), build(
+        "scratch", config, initial_parameters(config, SHAPE), SHAPE
     )
 
 

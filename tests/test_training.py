@@ -12,6 +12,7 @@ from experiments.backends import ScratchBackend
 from experiments.checkpoint import load
 from experiments.errors import UserError
 from experiments.metrics import read_rows
+from experiments.networks import DataShape
 from experiments.wing import Wing
 from tests.running import Recorder, arrays, assert_same_bits, finished, rows_without_times, run, small
 
@@ -108,7 +109,7 @@ def test_batch_learning_is_one_update_along_the_mean_gradient(tmp_path):
     config = small(backend="scratch", batch_size=count, hidden=(4,), epochs=1, dtype="float64", momentum=0.0)
     run(config, tmp_path)
     folder = tmp_path / "mlp-digits-s0" / "scratch"
-    backend = ScratchBackend(config, (784, 4, 10))
+    backend = ScratchBackend(config, DataShape((28, 28), 10))
     with np.load(folder / "init.npz") as init:
         backend.load_parameters(dict(init))
     step = backend.gradients(data.inputs(train.images, "float64").reshape(count, -1), train.labels)
@@ -200,7 +201,8 @@ def test_the_first_of_the_tensors_is_named(where, what):
     from experiments.nonfinite import find_nonfinite
 
     config = small(hidden=(5, 4))
-    backend = build("scratch", config, initial_parameters(config, (6, 5, 4, 3)), (6, 5, 4, 3))
+    shape = DataShape(image=(2, 3), classes=3)
+    backend = build("scratch", config, initial_parameters(config, shape), shape)
     images = np.ones((2, 6), np.float32)
     step = backend.gradients(images, np.array([0, 1]))
     assert find_nonfinite(backend, images, step) is None

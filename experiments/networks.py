@@ -1,0 +1,101 @@
+"""Which network a configuration means, in either implementation, and the form in which it takes the images."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import scratch
+import torchref
+from experiments import data
+from experiments.config import LeNet5Config, MlpConfig, TrainConfig
+from experiments.data import Dataset
+
+Array = NDArray[np.floating[Any]]
+
+_SCRATCH: Final[Mapping[str, Callable[[], scratch.Module]]] = {
+    "tanh": scratch.Tanh,
+    "lecun-tanh": scratch.Tanh.lecun,
+    "logistic": scratch.Logistic,
+    "relu": scratch.ReLU,
+    "identity": scratch.Identity,
+}
+_TORCH: Final[Mapping[str, Callable[[], torch.nn.Module]]] = {
+    "tanh": torchref.Tanh,
+    "lecun-tanh": torchref.Tanh.lecun,
+    "logistic": torchref.Logistic,
+    "relu": torchref.ReLU,
+    "identity": torchref.Identity,
+}
+
+
+class DataShape(NamedTuple):
+    """What a network has to know of the data: (height, width) of an image in pixels, and the number of classes."""
+
+    image: tuple[int, ...]
+    classes: int
+
+
+def data_shape(dataset: Dataset) -> DataShape:
+    """Return the shape of a data set."""
+    return DataShape(dataset.train.images.shape[1:], dataset.num_classes)
+
+
+def input_shape(config: TrainConfig, image: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape in which the network takes an image (h, w): (h·w,) for mlp, (1, h, w) for lenet5."""
+    return (1, *image) if isinstance(config, LeNet5Config) else (int(np.prod(image)),)
+
+
+def inputs(config: TrainConfig, images: NDArray[np.uint8]) -> Array:
+    """Return images (N, h, w) as the network takes them: (N, h·w) or (N, 1, h, w), scaled, in the run's dtype."""
+    scaled: Array = data.inputs(images, config.dtype)
+    return scaled.reshape(len(images), *input_shape(config, images.shape[1:]))
+
+
+def layer_sizes(config: MlpConfig, shape: DataShape) -> tuple[int, ...]:
+    """Return the units of every layer of a perceptron, n^0 … n^L."""
+    return (*input_shape(config, shape.image), *config.hidden, shape.classes)
+
+
+def scratch_network(
+    config: TrainConfig, shape: DataShape, rng: np.random.Generator | None = None
+) -> scratch.Sequential:
+    """Build the hand-made network; `rng` draws its parameters."""
+    activation = _SCRATCH[config.activation]
+    if isinstance(config, LeNet5Config):
+        return scratch.LeNet5(
+            activation,
+            pooling=config.pooling,
+            dense_c3=config.c3 == "dense",
+            dtype=config.dtype,
+            rng=rng,
+        )
+    assert isinstance(config, MlpConfig)
+    return scratch.MLP(layer_sizes(config, shape), activation, dtype=config.dtype, rng=rng)
+
+
+def torch_network(config: TrainConfig, shape: DataShape, device: torch.device) -> torchref.Sequential:
+    """Build the twin on a device; its parameters are meant to be replaced."""
+    dtype = getattr(torch, config.dtype)
+    # A generator of its own: drawing weights that are replaced at once must not move torch's global one.
+    rng = torch.Generator(device=device).manual_seed(0)
+    activation = _TORCH[config.activation]
+    if isinstance(config, LeNet5Config):
+        return torchref.LeNet5(
+            activation,
+            pooling=config.pooling,
+            dense_c3=config.c3 == "dense",
+            dtype=dtype,
+            rng=rng,
+            device=device,
+        )
+    assert isinstance(config, MlpConfig)
+    return torchref.MLP(layer_sizes(config, shape), activation, dtype=dtype, rng=rng, device=device)
+
+
+def title(config: TrainConfig, shape: DataShape, parameters: int) -> str:
+    """Return what the header of a run calls its network: "784-300-100-10" or "lenet5", and how large it is."""
+    name = "-".join(map(str, layer_sizes(config, shape))) if isinstance(config, MlpConfig) else config.model
+    return f"{name} {parameters:,} parameters"
