@@ -1,4 +1,4 @@
-"""Pictures of a network: its first-layer weights and outputs, its confusion matrix, its worst mistakes.
+"""Pictures of what a network gets right and wrong: its confusion matrix, its worst mistakes.
 
 Each function returns an RGB picture as an array (H, W, 3), uint8. matplotlib's global state is not touched.
 """
@@ -7,20 +7,14 @@ import io
 from typing import Any, Final
 
 import numpy as np
-import torch
-from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from experiments.torchvision_compat import make_grid
-
-Array = NDArray[np.floating[Any]]
-Picture = NDArray[np.uint8]
+from experiments.drawing import Array, Picture
 
 WORST: Final = 25
-_MOST_FILTERS: Final = 144
 _DPI: Final = 120
 
 
@@ -30,48 +24,6 @@ def encode_png(picture: Picture) -> bytes:
     # Level 1 of 9: the pictures are mostly flat, and are drawn once per epoch and backend.
     Image.fromarray(picture).save(file, "PNG", compress_level=1)
     return file.getvalue()
-
-
-def filters(weight: Array, height: int = 28, width: int = 28) -> Picture:
-    """Lay the weights of the first layer out as pictures, one per hidden unit.
-
-    Parameters
-    ----------
-    weight:
-        (units, height · width). The first 144 units are shown.
-    height, width:
-        Of the input images, in pixels.
-
-    Returns
-    -------
-    ndarray of uint8
-        Red is positive, blue negative, white 0; one scale for all units, its ends at the largest |w| shown.
-    """
-    return _signed_grid(weight[:_MOST_FILTERS].reshape(-1, height, width)).repeat(2, axis=0).repeat(2, axis=1)
-
-
-def maps(image: NDArray[np.uint8], outputs: Array) -> Picture:
-    """Draw an image beside the outputs of the first layer's units for it, in the order of `filters`.
-
-    Parameters
-    ----------
-    image:
-        (H, W), shown as dark on light.
-    outputs:
-        (units,). The first 144 are shown.
-
-    Returns
-    -------
-    ndarray of uint8
-        Red is positive, blue negative, white 0; the ends of the scale at the largest |output| shown.
-    """
-    cell = max(8, 224 // _columns(min(len(outputs), _MOST_FILTERS)))
-    grid = _signed_grid(
-        np.broadcast_to(outputs[:_MOST_FILTERS, None, None], (*outputs[:_MOST_FILTERS].shape, cell, cell))
-    )
-    side = len(grid)
-    digit = np.asarray(Image.fromarray(255 - image).resize((side, side), Image.Resampling.NEAREST))
-    return np.concatenate([np.stack([digit] * 3, axis=-1), grid], axis=1)
 
 
 def confusion_matrix(labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
@@ -109,7 +61,12 @@ def confusion(counts: NDArray[np.int64], title: str) -> Picture:
 
 
 def misclassified(
-    images: NDArray[np.uint8], labels: NDArray[np.int64], scores: Array, title: str, worst: int = WORST
+    images: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    predicted: NDArray[np.int64],
+    scores: Array,
+    title: str,
+    worst: int = WORST,
 ) -> Picture:
     """Draw the images that were most wrongly classified, the worst first.
 
@@ -117,8 +74,8 @@ def misclassified(
     ----------
     images:
         (N, H, W).
-    labels:
-        (N,).
+    labels, predicted:
+        The true class and the one taken, (N,).
     scores:
         Probability of each class, (N, classes): the worst are those whose true class has the least.
     title:
@@ -131,7 +88,6 @@ def misclassified(
     ndarray of uint8
         Under each image the true class, the predicted one, and the probability given to the predicted one.
     """
-    predicted = scores.argmax(axis=1)
     wrong = np.flatnonzero(predicted != labels)
     chosen = wrong[np.argsort(scores[wrong, labels[wrong]], kind="stable")][:worst]
     columns = int(np.ceil(np.sqrt(worst)))
@@ -153,21 +109,6 @@ def misclassified(
     count = f"{len(wrong):,} of {len(labels):,} wrong" + (f", {len(chosen)} worst" if len(wrong) > len(chosen) else "")
     axes.set_title(f"{title}\n{count}: true → predicted, probability", fontsize=9)
     return _render(figure)
-
-
-def _columns(tiles: int) -> int:
-    return int(np.ceil(np.sqrt(tiles)))
-
-
-def _signed_grid(tiles: Array) -> Picture:
-    """Lay tiles (N, H, W) out in a square, coloured by sign and size; grey between them."""
-    scale = float(np.abs(tiles).max()) or 1.0
-    # Two pixels of NaN around each tile, for which the colour map has a colour of its own.
-    shares = torch.from_numpy(0.5 + 0.5 * tiles[:, None] / scale)
-    grid = make_grid(shares, nrow=_columns(len(tiles)), padding=2, pad_value=float("nan"))[0].numpy()
-    colours = colormaps["RdBu_r"].with_extremes(bad=(0.6, 0.6, 0.6))
-    picture: Picture = (255 * colours(np.ma.masked_invalid(grid))[..., :3]).round().astype(np.uint8)
-    return picture
 
 
 def _render(figure: Figure) -> Picture:

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments import figures, metrics
+from experiments import metrics
 from experiments.backends import Array, Backend, Labels, Step
 from experiments.checkpoint import Checkpoint, Checkpoints
 from experiments.config import TrainConfig
 from experiments.errors import UserError
+from experiments.gallery import Gallery
+from experiments.layers import linked, stages
 from experiments.progress import Progress
 from experiments.runs import RunFolder
 from experiments.summary import BackendResult
@@ -51,6 +53,7 @@ class Wing:
         self._rate = (0.0, 0.0)  # images, seconds at the last row
         self.metrics = metrics.MetricsFile(folder.metrics)
         self.board = Board(folder.path, after_update)
+        self._gallery = Gallery(folder, self.board, backend.connections())
         if after_update is None:
             self.board.text("text/config", table(config.to_dict()), 0)
             settings = {name: value for name, value in config.to_dict().items() if name not in NO_HPARAMS}
@@ -99,11 +102,12 @@ class Wing:
         """
         images, seconds = (now - then for now, then in zip(self._totals(), self._rate, strict=True))
         self._rate = self._totals()
-        activations = {name: value for name, value in trace.items() if f"{name}.weight" not in before}
+        layers = stages(trace, before)
+        activations = {output: trace[output] for layer, output in layers.items() if output != layer}
         row: dict[str, Any] = {
             "loss": step.loss,
             "error": metrics.error_rate(step.outputs, labels),
-            "lr": self.config.lr,
+            "lr": self.backend.lr,
             "grad_norm": metrics.norm(step.grads),
             "images_per_s": images / seconds if seconds > 0 else 0.0,
             "update_ratio": metrics.update_ratios(before, self.backend.parameters()),
@@ -122,6 +126,8 @@ class Wing:
             },
             update,
         )
+        if update == 1:
+            self._gallery.connections(layers, trace, before, update)
 
     def end_epoch(
         self, update: int, epoch: int, step: Step, images: NDArray[np.uint8], inputs: Array, labels: Labels
@@ -158,13 +164,17 @@ class Wing:
         self.metrics.write(self.last_epoch)
         board.scalars({f"{name}/validation": value for name, value in validation.items()}, update)
         params = self.backend.parameters()
-        board.histograms("params", params, update)
-        board.histograms("grads", step.grads, update)
+        tables = self.backend.connections()
+        board.histograms("params", linked(params, tables), update)
+        board.histograms("grads", linked(step.grads, tables), update)
         trace = self.backend.trace(inputs[:256])
-        board.histograms("activations", trace, update)
-        self._draw("filters", "filters/fc1", figures.filters(params["fc1.weight"]), update)
-        self._draw("maps", "maps/fc1", figures.maps(images[0], trace["f1"][0]), update)
-        self._draw_errors(f"{self.backend.name}, validation, epoch {epoch}", "", outputs, images, labels, update)
+        layers = stages(trace, params)
+        shown = {*layers, *layers.values()}
+        board.histograms("activations", {name: value for name, value in trace.items() if name in shown}, update)
+        self._gallery.layers(images[0], layers, trace, params, update)
+        scores = metrics.probabilities(outputs, self.config.loss)
+        title = f"{self.backend.name}, validation, epoch {epoch}"
+        self._gallery.errors(title, outputs.argmax(axis=1), scores, images, labels, update)
         best = validation["error"] < progress.best_error
         self.progress = dataclasses.replace(
             progress,
@@ -193,10 +203,12 @@ class Wing:
         board.scalars({f"{name}/test": value for name, value in result.items()}, update)
         scores = metrics.probabilities(outputs, self.config.loss)
         board.precision_recall(labels, scores, update)
-        *_, penultimate, _ = self.backend.trace(inputs[:1000]).values()
-        board.embedding("embedding/penultimate", penultimate, labels[:1000], images[:1000], update)
-        self._draw_errors(f"{self.backend.name}, test", "-test", outputs, images, labels, None)
-        return result, outputs.argmax(axis=1)
+        trace = self.backend.trace(inputs[:1000])
+        *_, penultimate, _ = stages(trace, self.backend.parameters()).values()
+        board.embedding("embedding/penultimate", trace[penultimate], labels[:1000], images[:1000], update)
+        predicted: Labels = outputs.argmax(axis=1)
+        self._gallery.errors(f"{self.backend.name}, test", predicted, scores, images, labels, None, "-test")
+        return result, predicted
 
     def result(self, test: Mapping[str, float] | None, update: int, per_epoch: int) -> BackendResult:
         """Return what has been reached; what has not been measured yet is None."""
@@ -268,23 +280,3 @@ class Wing:
 
     def _totals(self) -> tuple[float, float]:
         return self.progress.total_images, self.progress.total_seconds
-
-    def _draw_errors(
-        self, title: str, suffix: str, outputs: Array, images: NDArray[np.uint8], labels: Labels, update: int | None
-    ) -> None:
-        """Draw confusion and worst errors as PNG, and for TensorBoard too unless `update` is None."""
-        counts = figures.confusion_matrix(labels, outputs.argmax(axis=1), outputs.shape[1])
-        scores = metrics.probabilities(outputs, self.config.loss)
-        pictures = {
-            "confusion": figures.confusion(counts, title),
-            "misclassified": figures.misclassified(images, labels, scores, title),
-        }
-        for name, picture in pictures.items():
-            self._draw(name + suffix, f"errors/{name}", picture, update)
-
-    def _draw(self, name: str, tag: str, picture: figures.Picture, update: int | None) -> None:
-        """Write a picture as PNG, and for TensorBoard too unless `update` is None."""
-        png = figures.encode_png(picture)
-        (self.folder.figures / f"{name}.png").write_bytes(png)
-        if update is not None:
-            self.board.image(tag, png, picture.shape, update)

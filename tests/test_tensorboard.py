@@ -6,7 +6,6 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-from experiments import figures
 from experiments.metrics import read_rows
 from experiments.tensorboard import Board, quiet_writer_threads, table
 from tests.running import finished
@@ -99,46 +98,11 @@ def test_the_curves_are_the_numbers_of_the_metrics_file_as_float32(root):
 def test_figures_are_saved_as_png_too(root):
     names = {path.name for path in (root / "scratch" / "figures").iterdir()}
     assert names == {
-        "filters.png",
-        "maps.png",
+        "filters-fc1.png",
+        "maps-fc1.png",
         *(f"{name}{suffix}.png" for name in ("confusion", "misclassified") for suffix in ("", "-test")),
     }
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in (root / "scratch" / "figures").iterdir())
-
-
-def colours(picture: np.ndarray, unit: int, units: int = 4) -> np.ndarray:
-    """Return the colour in the middle of a unit's tile, in the square on the right of a picture."""
-    side, columns = len(picture), math.isqrt(units)
-    row, column = divmod(unit, columns)
-    middle = side * np.array([2 * row + 1, 2 * column + 1]) // (2 * columns)
-    return picture[:, -side:][middle[0], middle[1]].astype(int)
-
-
-def test_the_outputs_of_the_units_stand_beside_the_digit():
-    digit = np.zeros((28, 28), np.uint8)
-    digit[:14] = 255
-    picture = figures.maps(digit, np.array([0.5, -0.5, 0.0, 0.25], np.float32))
-    side = len(picture)
-    assert picture.shape == (side, 2 * side, 3)
-    assert picture[side // 4, side // 2].tolist() == [0, 0, 0], "ink is dark"
-    assert picture[3 * side // 4, side // 2].tolist() == [255, 255, 255]
-    positive, negative, zero, half = (colours(picture, unit) for unit in range(4))
-    assert positive[0] > positive[2] + 50
-    assert negative[2] > negative[0] + 50
-    assert zero.min() > 240
-    assert positive.sum() < half.sum() < zero.sum()
-
-
-def test_the_filters_are_laid_out_in_the_order_of_the_units():
-    weight = np.repeat(np.array([[1.0], [-1.0], [0.0], [0.5]], np.float32), 784, axis=1)
-    picture = figures.filters(weight)
-    assert picture.shape[0] == picture.shape[1]
-    assert picture[0, 0].tolist() == [153, 153, 153]
-    positive, negative, zero, half = (colours(picture, unit) for unit in range(4))
-    assert positive[0] > positive[2] + 50
-    assert negative[2] > negative[0] + 50
-    assert positive.sum() < half.sum() < zero.sum()
-    assert figures.filters(weight[:1]).shape[2] == 3
 
 
 def test_a_histogram_leaves_out_what_is_not_finite_and_an_empty_one_is_skipped(tmp_path):
