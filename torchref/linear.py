@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from torchref import init
-from torchref.module import Module
-from torchref.validation import check_count, check_dtype, check_generator, check_shape, check_tensor
+from torchref.module import Module, Shape
+from torchref.validation import check_count, check_dtype, check_generator, check_input_shape, check_shape, check_tensor
 
 
 class Linear(Module, nn.Linear):
@@ -61,3 +61,18 @@ class Linear(Module, nn.Linear):
         check_tensor("x", x, self.weight.dtype)
         check_shape("x", x, ("N", self.in_features))
         return super().forward(x)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """(in_features,) -> (out_features,)."""
+        check_input_shape(input_shape, (self.in_features,))
+        return (self.out_features,)
+
+    def num_connections(self, input_shape: Shape) -> int:
+        """As many as parameters: every weight and bias is used once."""
+        self.output_shape(input_shape)
+        return self.num_parameters
+
+    def num_multiply_adds(self, input_shape: Shape) -> int:
+        """One per weight."""
+        self.output_shape(input_shape)
+        return self.weight.numel()

@@ -2,15 +2,19 @@
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from torchref.activation import Tanh
+from torchref.convolution import Conv2d
+from torchref.flatten import Flatten
 from torchref.linear import Linear
-from torchref.module import Sequential
-from torchref.validation import check_generator, check_sizes
+from torchref.module import Sequential, Thinning
+from torchref.padding import Canvas2d
+from torchref.pooling import AvgPool2d, MaxPool2d, Subsample2d
+from torchref.validation import check_generator, check_sizes, check_tensor
 
 Activation: TypeAlias = nn.Module | Callable[[], nn.Module]
 """An activation as an object, `Tanh(1.7159, 2 / 3)`, or as what makes one, `ReLU` or `Tanh.lecun`."""
@@ -84,3 +88,146 @@ class MLP(Sequential):
                 layers[f"f{i}"] = made[i - 1]
         super().__init__(layers)
         self.sizes = sizes
+
+
+S2_C3 = (
+    *((0, 1, 2), (1, 2, 3), (2, 3, 4), (3, 4, 5), (0, 4, 5), (0, 1, 5)),
+    *((0, 1, 2, 3), (1, 2, 3, 4), (2, 3, 4, 5), (0, 3, 4, 5), (0, 1, 4, 5), (0, 1, 2, 5)),
+    *((0, 1, 3, 4), (1, 2, 4, 5), (0, 2, 3, 5)),
+    (0, 1, 2, 3, 4, 5),
+)
+"""The maps of S2 that feed each map of C3, as Table I has them: each three neighbours, each four neighbours, three
+times four that are no neighbours, and all six."""
+
+
+def s2_c3_table() -> Tensor:
+    """`S2_C3` as a boolean table (16, 6), C3 maps × S2 maps.
+
+    Source: LeCun et al. 1998, Table I; Case Study: LeNet-5, "S2-C3 层采用了连接表".
+    """
+    table = torch.zeros(16, 6, dtype=torch.bool)
+    for c3, maps in enumerate(S2_C3):
+        table[c3, list(maps)] = True
+    return table
+
+
+Pooling: TypeAlias = Literal["subsample", "average", "max"]
+"""What shrinks the maps: LeNet-5's own trainable sum, or one of its usual replacements."""
+
+
+class LeNet5(Sequential):
+    """LeNet-5: two convolutions with sub-sampling between them, a third, and two fully connected layers.
+
+    ======== ================================== ========== =========== ============
+    layer    what                               maps       parameters  connections
+    ======== ================================== ========== =========== ============
+    canvas   28×28 centred on 32×32             1@32×32
+    c1       convolution 5×5                    6@28×28            156      122,304
+    s2       sub-sampling 2×2                   6@14×14             12        5,880
+    c3       convolution 5×5 by the table       16@10×10         1,516      151,600
+    s4       sub-sampling 2×2                   16@5×5              32        2,000
+    c5       convolution 5×5                    120@1×1         48,120       48,120
+    f6       fully connected                    84              10,164       10,164
+    output   fully connected, linear            10                 850          850
+    ======== ================================== ========== =========== ============
+
+    Behind each layer from c1 to f6 stands its squashing function, c1_f … f6_f; `flatten` stands between c5 and f6.
+
+    Parameters
+    ----------
+    activation:
+        The squashing function, as an object or a factory, not a string: 1.7159·tanh(2a/3) in the paper.
+    pooling:
+        "subsample" (sum × coefficient + bias, as in the paper), "average" or "max". The last two have nothing to
+        train, and no squashing function behind them: the values have just been squashed.
+    dense_c3:
+        Connect every map of S2 to every map of C3, without the table.
+    output:
+        The layer on top of the 84 units of F6; None for 10 linear units, as `CrossEntropy` wants them.
+    background:
+        What the canvas around a 28×28 image is filled with. The images' own background: −0.1 in the paper, whose
+        pixels run from −0.1 (background) to 1.175 (ink).
+    dtype:
+        torch.float32 or torch.float64.
+    rng:
+        Source of the initial weights; None draws fresh entropy.
+    device:
+        Where the parameters live; None is the CPU.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an activation, pooling or output layer of another kind.
+
+    Source: Case Study: LeNet-5; LeCun et al. 1998, section II.B. The slide's "[CONV-POOL-CONV-POOL-CONV-FC]" leaves
+    F6 and the output together as FC. Deviation: the output is 10 linear units; the paper's are radial basis functions
+    of fixed bitmaps. The paper draws weights from ±2.4/F; ours are `init.lecun_uniform`, ±√3/√F.
+    """
+
+    def __init__(
+        self,
+        activation: Activation = Tanh.lecun,
+        *,
+        pooling: Pooling = "subsample",
+        dense_c3: bool = False,
+        output: nn.Module | None = None,
+        background: float = -0.1,
+        dtype: torch.dtype = torch.float32,
+        rng: torch.Generator | None = None,
+        device: torch.device | str | None = None,
+    ) -> None:
+        rng = check_generator("rng", rng)
+        if pooling not in ("subsample", "average", "max"):
+            raise ValueError(f"pooling is {pooling!r}, expected 'subsample', 'average' or 'max'")
+        if output is not None and not isinstance(output, nn.Module):
+            raise TypeError(f"output is {output!r}, expected an nn.Module or None")
+
+        def pool(channels: int) -> nn.Module:
+            if pooling == "subsample":
+                return Subsample2d(channels, 2, dtype=dtype, device=device)
+            return AvgPool2d(2) if pooling == "average" else MaxPool2d(2)
+
+        table = None if dense_c3 else s2_c3_table()
+        layers: dict[str, nn.Module] = {
+            "canvas": Canvas2d(32, background),
+            "c1": Conv2d(1, 6, 5, dtype=dtype, rng=rng, device=device),
+            "c1_f": make_activation(activation),
+            "s2": pool(6),
+            "s2_f": make_activation(activation),
+            "c3": Conv2d(6, 16, 5, connections=table, dtype=dtype, rng=rng, device=device),
+            "c3_f": make_activation(activation),
+            "s4": pool(16),
+            "s4_f": make_activation(activation),
+            "c5": Conv2d(16, 120, 5, dtype=dtype, rng=rng, device=device),
+            "c5_f": make_activation(activation),
+            "flatten": Flatten(),
+            "f6": Linear(120, 84, dtype=dtype, rng=rng, device=device),
+            "f6_f": make_activation(activation),
+            "output": Linear(84, 10, dtype=dtype, rng=rng, device=device) if output is None else output,
+        }
+        if pooling != "subsample":
+            del layers["s2_f"], layers["s4_f"]
+        super().__init__(layers)
+
+    def forward(self, x: Tensor, dropout: Thinning = None) -> Tensor:
+        """(N, 1, 28, 28) or (N, 1, 32, 32) -> (N, 10).
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the dtype of x is not the parameters', or its shape another.
+        """
+        check_images(x, next(self.parameters()).dtype)
+        return super().forward(x, dropout)
+
+    def trace(self, x: Tensor, dropout: Thinning = None) -> dict[str, Tensor]:
+        """The output of every layer by its name; see `Sequential.trace`."""
+        check_images(x, next(self.parameters()).dtype)
+        return super().trace(x, dropout)
+
+
+def check_images(x: Any, dtype: torch.dtype) -> None:
+    """Raise unless `x` is a batch (N, 1, 28, 28) or (N, 1, 32, 32) of `dtype`."""
+    check_tensor("x", x, dtype)
+    if x.ndim != 4 or x.shape[1] != 1 or tuple(x.shape[2:]) not in ((28, 28), (32, 32)):
+        raise ValueError(f"x has shape {tuple(x.shape)}, expected (N, 1, 28, 28) or (N, 1, 32, 32)")

@@ -34,7 +34,10 @@ def check_tensor(name: str, x: Any, dtype: torch.dtype | None = None) -> None:
     if dtype is None:
         check_dtype(f"{name}.dtype", x.dtype)
     elif x.dtype != dtype:
-        raise TypeError(f"{name} has dtype {x.dtype}, expected {dtype}: nothing changes precision silently")
+        advice = "nothing changes precision silently"
+        if not x.dtype.is_floating_point:
+            advice = f"convert with {name}.to({dtype}), and scale pixels to the range the network is to see"
+        raise TypeError(f"{name} has dtype {x.dtype}, expected {dtype}: {advice}")
 
 
 def check_shape(name: str, x: Tensor, expected: tuple[int | str, ...]) -> None:
@@ -53,12 +56,12 @@ def check_like(name: str, x: Any, other: Tensor) -> None:
     check_shape(name, x, tuple(other.shape))
 
 
-def check_count(name: str, value: Any) -> int:
-    """Return `value` if it is a whole number of at least 1, else raise `TypeError` or `ValueError`."""
+def check_count(name: str, value: Any, *, least: int = 1) -> int:
+    """Return `value` if it is a whole number of at least `least`, else raise `TypeError` or `ValueError`."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} is {value!r}, expected an int")
-    if value < 1:
-        raise ValueError(f"{name} is {value}, expected at least 1")
+    if value < least:
+        raise ValueError(f"{name} is {value}, expected at least {least}")
     return int(value)
 
 
@@ -70,6 +73,37 @@ def check_sizes(sizes: Any) -> tuple[int, ...]:
     if len(checked) < 2:
         raise ValueError(f"sizes is {checked}, expected at least two numbers: inputs and outputs")
     return checked
+
+
+def check_pair(name: str, value: Any, *, least: int = 1) -> tuple[int, int]:
+    """Return (height, width) from one whole number for both or a pair of them, each at least `least`; else raise."""
+    pair = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else (value, value)
+    if len(pair) != 2 or any(isinstance(v, bool) or not isinstance(v, numbers.Integral) for v in pair):
+        raise TypeError(f"{name} is {value!r}, expected an int or a pair of them")
+    if min(pair) < least:
+        raise ValueError(f"{name} is {value!r}, expected at least {least}")
+    return int(pair[0]), int(pair[1])
+
+
+def check_table(name: str, value: Any, shape: tuple[int, int]) -> Tensor:
+    """Return a copy of a boolean table (out_channels, in_channels) in which every output channel has a link."""
+    table = value.clone() if isinstance(value, Tensor) else torch.tensor(value)
+    if table.dtype != torch.bool:
+        raise TypeError(f"{name} has dtype {table.dtype}, expected a table of booleans")
+    check_shape(name, table, shape)
+    if unlinked := (~table.any(dim=1)).nonzero().ravel().tolist():
+        raise ValueError(f"{name} has no link into the output channels {unlinked}, expected at least one into each")
+    return table
+
+
+def check_input_shape(shape: Any, expected: tuple[int | str, ...]) -> None:
+    """Raise `ValueError` unless the shape of one sample is as expected; a letter stands for any size."""
+    fits = len(shape) == len(expected) and all(
+        isinstance(want, str) or have == want for have, want in zip(shape, expected, strict=True)
+    )
+    if not fits:
+        wanted = ", ".join(map(str, expected)) + ("," if len(expected) == 1 else "")
+        raise ValueError(f"input_shape is {tuple(shape)}, expected ({wanted}), without the batch axis")
 
 
 def check_number(name: str, value: Any, *, above: float | None = None, least: float | None = None) -> float:

@@ -1,0 +1,54 @@
+"""Room around an image, so that a filter's centre can come near the image's border."""
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from torchref.module import Module, Shape
+from torchref.validation import check_input_shape, check_number, check_pair, check_shape, check_tensor
+
+Pair = tuple[int, int]
+"""(height, width), in pixels."""
+
+
+class Canvas2d(Module):
+    """An image in the middle of a larger canvas: y = x there, `value` around it.
+
+    Parameters
+    ----------
+    size:
+        Of the canvas, in pixels; one int, or (height, width).
+    value:
+        What the border is filled with. It should look like the image's background: zeros around an image whose
+        background is −0.1 draw a frame.
+
+    Shape (N, C, H, W), float32 or float64. An image of the canvas's size is only copied.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For sizes that are no ints of at least 1, or a value that is no finite number.
+
+    Source: LeCun et al. 1998, section II.B: the 28×28 digits are centred in a 32×32 field. Not on the slides, whose
+    Pad (填充设置) belongs to the convolution and is of zeros.
+    """
+
+    def __init__(self, size: int | Pair, value: float = 0.0) -> None:
+        super().__init__()
+        self.size = check_pair("size", size)
+        self.value = check_number("value", value)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, *size); refused if larger than the canvas, or smaller by an odd number of pixels."""
+        check_tensor("x", x)
+        check_shape("x", x, ("N", "C", "H", "W"))
+        self.output_shape(tuple(x.shape[1:]))
+        above, left = ((canvas - size) // 2 for canvas, size in zip(self.size, x.shape[2:], strict=True))
+        return F.pad(x, (left, left, above, above), value=self.value)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """(C, H, W) -> (C, *size)."""
+        check_input_shape(input_shape, ("C", "H", "W"))
+        if any(room < 0 or room % 2 for room in (c - s for c, s in zip(self.size, input_shape[1:], strict=True))):
+            came, wanted = (f"{height}×{width}" for height, width in (input_shape[1:], self.size))
+            raise ValueError(f"the image is {came}, expected {wanted} or smaller by an even number of pixels")
+        return input_shape[0], *self.size
