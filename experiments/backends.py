@@ -1,11 +1,7 @@
-"""One small interface over the two implementations, so that the training loop is written once.
+"""The two implementations behind one small interface, `Backend`, so that the training loop is written once."""
 
-NumPy arrays on both sides of it: the loop, the checkpoints and the comparison never see a tensor.
-"""
-
-import dataclasses
 from collections.abc import Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -13,87 +9,12 @@ from numpy.typing import NDArray
 
 import scratch
 import torchref
+from experiments.backend import Array, Backend, Labels, Step
 from experiments.config import TrainConfig
 from experiments.errors import USAGE_ERROR, UserError
 from experiments.networks import DataShape, scratch_network, torch_network
 
-Array = NDArray[np.floating[Any]]
-Labels = NDArray[np.int64]
-
 _BLOCK: Final = 1000  # images per forward pass without gradients: bounds the memory, changes no result that is compared
-
-
-@dataclasses.dataclass(frozen=True)
-class Step:
-    """One forward and backward pass.
-
-    Parameters
-    ----------
-    loss:
-        The data loss, averaged over the batch; the penalty ½λ‖W‖² is not in it.
-    outputs:
-        Output of the network, (N, K).
-    grads:
-        ∂loss/∂p by parameter name; the penalty's λW is not in it, the optimiser adds it.
-    """
-
-    loss: float
-    outputs: Array
-    grads: dict[str, Array]
-
-
-class Backend(Protocol):
-    """What the training loop needs of an implementation: a network, a loss and an optimiser.
-
-    `lr` is the learning rate of the next update; the loop sets it before each.
-    """
-
-    name: str
-    lr: float
-
-    def gradients(self, images: Array, labels: Labels) -> Step:
-        """Forward and backward pass over a batch: images as `networks.inputs` gives them, labels (N,)."""
-        ...
-
-    def update(self, grads: Mapping[str, Array]) -> None:
-        """Make one step of the optimiser along these gradients."""
-        ...
-
-    def trace(self, images: Array) -> dict[str, Array]:
-        """Return the output of every layer, by layer name in the order of computation."""
-        ...
-
-    def predict(self, images: Array) -> Array:
-        """Return the outputs (N, K), computed without gradients."""
-        ...
-
-    def loss(self, outputs: Array, labels: Labels) -> float:
-        """Return the mean data loss of outputs (N, K)."""
-        ...
-
-    def num_parameters(self) -> int:
-        """Return how many numbers are trained; those of absent links are not."""
-        ...
-
-    def connections(self) -> dict[str, NDArray[np.bool_]]:
-        """Return the table (O, C) of each layer that is not fully linked, by its name: True where there is a link."""
-        ...
-
-    def parameters(self) -> dict[str, Array]:
-        """Return the parameters by name. They may be the live ones: copy what must outlast an update."""
-        ...
-
-    def load_parameters(self, params: Mapping[str, Array]) -> None:
-        """Copy these values into the parameters."""
-        ...
-
-    def state(self) -> dict[str, Array]:
-        """Return the optimiser's state by parameter name."""
-        ...
-
-    def load_state(self, state: Mapping[str, Array]) -> None:
-        """Replace the optimiser's state."""
-        ...
 
 
 class ScratchBackend:

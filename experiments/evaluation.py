@@ -9,7 +9,8 @@ from typing import TypedDict
 from rich.text import Text
 
 from experiments import data, metrics, runs
-from experiments.backends import Array, Backend, build, initial_parameters
+from experiments.backend import Array, Backend
+from experiments.backends import build, initial_parameters
 from experiments.checkpoint import Checkpoint, CheckpointRefusedError, Checkpoints, load
 from experiments.config import TrainConfig
 from experiments.data import Dataset, Split

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from experiments.backends import Array, Backend, Step
+from experiments.backend import Array, Backend, Step
 
 
 def find_nonfinite(backend: Backend, images: Array, step: Step) -> str | None:

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.backends import Array, Labels, ScratchBackend, Step, TorchBackend
+from experiments.backend import Array, Labels, Step
+from experiments.backends import ScratchBackend, TorchBackend
 from experiments.config import TrainConfig
 from experiments.metrics import MetricsFile, Row
 from experiments.networks import DataShape

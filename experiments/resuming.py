@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from experiments import manifest, runs
-from experiments.backends import Array
+from experiments.backend import Array
 from experiments.checkpoint import Checkpoint, Checkpoints
 from experiments.config import TrainConfig, difference
 from experiments.data import Dataset

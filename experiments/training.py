@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from experiments import data, manifest, parity, resuming, runs
-from experiments.backends import Array, Labels, ScratchBackend, Step, build, find_device, initial_parameters
+from experiments.backend import Array, Labels, Step
+from experiments.backends import ScratchBackend, build, find_device, initial_parameters
 from experiments.batches import batches, epoch_order, updates_per_epoch
 from experiments.checkpoint import Checkpoint
 from experiments.config import TrainConfig

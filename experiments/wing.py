@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments import metrics
-from experiments.backends import Array, Backend, Labels, Step
+from experiments.backend import Array, Backend, Labels, Step
 from experiments.checkpoint import Checkpoint, Checkpoints
 from experiments.config import TrainConfig
 from experiments.errors import UserError

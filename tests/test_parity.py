@@ -5,7 +5,8 @@ import pytest
 
 from experiments import parity
 from experiments import verdict as verdicts
-from experiments.backends import Step, build, initial_parameters
+from experiments.backend import Step
+from experiments.backends import build, initial_parameters
 from experiments.networks import DataShape
 from experiments.runs import RunFolder
 from tests.running import finished, read_rows, run, small

@@ -197,7 +197,8 @@ def test_a_learning_rate_far_too_large_stops_with_the_layer_in_which_it_began(tm
     [("loss", "loss"), ("fc3.bias", "gradient of fc3.bias"), ("fc1.weight", "gradient of fc1.weight")],
 )
 def test_the_first_of_the_tensors_is_named(where, what):
-    from experiments.backends import Step, build, initial_parameters
+    from experiments.backend import Step
+    from experiments.backends import build, initial_parameters
     from experiments.nonfinite import find_nonfinite
 
     config = small(hidden=(5, 4))
