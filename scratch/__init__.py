@@ -17,6 +17,7 @@ from scratch.optim import SGD
 from scratch.padding import Canvas2d
 from scratch.pooling import AvgPool2d, MaxPool2d, Subsample2d
 from scratch.regularization import Dropout, L2Penalty
+from scratch.summary import summarize as summarize
 
 __all__ = [
     "MLP",

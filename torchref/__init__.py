@@ -14,6 +14,7 @@ from torchref.optim import SGD
 from torchref.padding import Canvas2d
 from torchref.pooling import AvgPool2d, MaxPool2d, Subsample2d
 from torchref.regularization import Dropout, L2Penalty
+from torchref.summary import summarize as summarize
 
 __all__ = [
     "MLP",
