@@ -11,16 +11,21 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from experiments.drawing import FAINT, FRAME, Array, Picture, Sheet, largest, signed
+from experiments.drawing import FAINT, FRAME, LINE, NAME, Array, Picture, Sheet, largest, signed
 from experiments.torchvision_compat import make_grid
 
 _MOST_UNITS: Final = 144
 _ABSENT: Final = (226, 226, 226)
 _LINKED: Final = (209, 229, 240)  # a pale step of the scale's blue
-_BAR: Final = 76  # what the colour scale and its numbers take at the right
 _POSITIVE: Final = (214, 96, 77)  # the scale's colours half-way to its ends
 _NEGATIVE: Final = (67, 147, 195)
-_SCALE: Final = 130  # its height at most
+
+_WIDTH: Final = 728  # of a picture, about
+_LEFT, _TOP = 66, 60  # what the numbers and names of rows and columns take
+_BAR: Final = 86  # what the colour scale and its numbers take at the right
+_SCALE: Final = 130  # its height
+_GAP: Final = 10  # between tiles
+_HEAD: Final = 28  # above a tile, for its number
 
 
 def units(weight: Array, height: int = 28, width: int = 28) -> Picture:
@@ -57,6 +62,8 @@ def unit_outputs(image: NDArray[np.uint8], outputs: Array) -> Picture:
 def kernels(weight: Array, connections: NDArray[np.bool_], names: tuple[str, str]) -> Picture:
     """Lay the kernels of a convolution out as the connection table is: a column per map, a row per map it looks at.
 
+    If all look at the same single map, they are laid out as `feature_maps` lays out what they find.
+
     Parameters
     ----------
     weight:
@@ -67,21 +74,21 @@ def kernels(weight: Array, connections: NDArray[np.bool_], names: tuple[str, str
         Of the maps looked at and of the layer's own, such as ("S2", "C3").
     """
     out_maps, in_maps, height, width = weight.shape
-    factor = max(1, min(15, (576 // out_maps - 5) // width))
-    gap = 5 if factor < 10 else 12
-    cell_w, cell_h = width * factor + gap, height * factor + gap
-    left, top = _grid_margins(in_maps)
-    sheet = Sheet(left + out_maps * cell_w + _BAR, top + in_maps * cell_h + 8)
     end = largest(weight[connections])
-    _name_axes(sheet, names, (left, top), (in_maps, out_maps), (cell_h, cell_w))
+    if in_maps == 1:
+        return _numbered(weight[:, 0], end, 460)
+    gap = 6
+    factor = max(1, ((_WIDTH - _LEFT - _BAR) // out_maps - gap) // width)
+    cell_w, cell_h = width * factor + gap, height * factor + gap
+    sheet = Sheet(_LEFT + out_maps * cell_w + _BAR, _TOP + in_maps * cell_h + 8)
+    _name_axes(sheet, names, (in_maps, out_maps), (cell_h, cell_w))
     for out, into in np.ndindex(out_maps, in_maps):
-        x, y = left + out * cell_w + gap // 2, top + into * cell_h + gap // 2
+        x, y = _LEFT + out * cell_w + gap // 2, _TOP + into * cell_h + gap // 2
         if connections[out, into]:
             sheet.tile(x, y, signed(weight[out, into], end), factor)
         else:
-            sheet.box(x, y, width * factor, height * factor, fill=_ABSENT)
-    bar = min(in_maps * cell_h - gap, _SCALE)
-    sheet.scale(left + out_maps * cell_w + 12, top + (in_maps * cell_h - bar) // 2, bar, end)
+            sheet.box(x, y, width * factor, height * factor, _ABSENT)
+    sheet.scale(_LEFT + out_maps * cell_w + 10, _TOP + (in_maps * cell_h - _SCALE) // 2, _SCALE, end)
     return sheet.picture()
 
 
@@ -96,22 +103,21 @@ def connection_table(connections: NDArray[np.bool_], names: tuple[str, str]) -> 
         As in `kernels`.
     """
     out_maps, in_maps = connections.shape
-    cell = max(18, min(32, 560 // (out_maps + 2)))
-    left, top = _grid_margins(in_maps)
-    right, bottom = left + out_maps * cell, top + in_maps * cell
-    sheet = Sheet(right + cell + 12, bottom + cell + 8)
-    _name_axes(sheet, names, (left, top), (in_maps, out_maps), (cell, cell))
+    cell = max(24, min(36, (_WIDTH - _LEFT) // (out_maps + 1)))
+    right, bottom = _LEFT + out_maps * cell, _TOP + in_maps * cell
+    sheet = Sheet(right + cell + 14, bottom + cell + 10)
+    _name_axes(sheet, names, (in_maps, out_maps), (cell, cell))
     for out, into in np.ndindex(out_maps, in_maps):
-        x, y = left + out * cell, top + into * cell
-        # One pixel more: neighbours share their line.
-        sheet.box(x, y, cell + 1, cell + 1, _LINKED if connections[out, into] else None, (190, 190, 190))
-        if connections[out, into]:
-            sheet.text(x + cell / 2 + 0.5, y + cell / 2 + 0.5, "X", 16)
+        x, y, linked = _LEFT + out * cell, _TOP + into * cell, connections[out, into]
+        # Neighbours share their line.
+        sheet.box(x, y, cell + LINE, cell + LINE, _LINKED if linked else None, (190, 190, 190))
+        if linked:
+            sheet.text(x + cell / 2 + 1, y + cell / 2 + 1, "X", NAME)
     for out, count in enumerate(connections.sum(axis=1)):
-        sheet.text(left + (out + 0.5) * cell, bottom + cell / 2, str(count), 13, colour=FAINT)
+        sheet.text(_LEFT + (out + 0.5) * cell, bottom + cell / 2 + 3, str(count), colour=FAINT)
     for into, count in enumerate(connections.sum(axis=0)):
-        sheet.text(right + cell / 2 + 2, top + (into + 0.5) * cell, str(count), 13, colour=FAINT)
-    sheet.text(right + cell / 2 + 2, bottom + cell / 2, str(connections.sum()), 13)
+        sheet.text(right + cell / 2 + 5, _TOP + (into + 0.5) * cell, str(count), colour=FAINT)
+    sheet.text(right + cell / 2 + 5, bottom + cell / 2 + 3, str(connections.sum()))
     return sheet.picture()
 
 
@@ -126,29 +132,26 @@ def subsampling(coefficient: Array, bias: Array, name: str) -> Picture:
         Of the layer's maps, such as "S2".
     """
     maps = len(coefficient)
-    pitch = max(36, min(72, 560 // maps))
-    left, height, gap = 34, 96, 34
-    sheet = Sheet(left + maps * pitch + 10, 2 * (height + gap) + 48)
+    pitch = max(40, min(108, 656 // maps))
+    left, height, step = 40, 110, 160
+    sheet = Sheet(left + maps * pitch + 10, 2 * step + 64)
     for row, (kind, values) in enumerate((("coefficient", coefficient), ("bias", bias))):
-        top = 24 + row * (height + gap)
-        shown = np.nan_to_num(values, posinf=0, neginf=0)
+        top, shown = 28 + row * step, np.nan_to_num(values, posinf=0, neginf=0)
         high, low = float(shown.max(initial=0)), float(shown.min(initial=0))
         unit = height / ((high - low) or 1.0)
         zero = round(top + (high * unit if high > low else height / 2))
-        sheet.upright(14, top + height / 2, kind)
-        for index, value in enumerate(values):
-            x, length = left + index * pitch, round(abs(float(shown[index])) * unit)
-            colour: tuple[int, int, int] = _POSITIVE if value > 0 else _NEGATIVE
+        sheet.upright(16, top + height / 2, kind)
+        for index, value in enumerate(shown):
+            x, length = left + index * pitch, round(abs(float(value)) * unit)
             if length:
-                sheet.box(x + 6, zero - length if value > 0 else zero + 1, pitch - 12, length, colour)
-            end, anchor = (zero + length + 4, "mt") if value < 0 else (zero - length - 4, "mb")
-            sheet.text(
-                x + pitch / 2, end, f"{round(value, 2) + 0:.2f}".replace("-", "−"), 12 if pitch >= 48 else 11, anchor
-            )
-        sheet.line((left, zero), (left + maps * pitch, zero), colour=FRAME)
+                place, colour = (zero - length, _POSITIVE) if value > 0 else (zero, _NEGATIVE)
+                sheet.box(x + 6, place, pitch - 12, length, colour)
+            end, anchor = (zero + length + 7, "mt") if value < 0 else (zero - length - 5, "mb")
+            sheet.text(x + pitch / 2, end, _short(float(values[index])), 17, anchor)
+        sheet.box(left, zero, maps * pitch, LINE, FRAME)
     for index in range(maps):
-        sheet.text(left + (index + 0.5) * pitch, 2 * (height + gap) + 18, str(index), 13, colour=FAINT)
-    sheet.text(left + maps * pitch / 2, 2 * (height + gap) + 36, f"{name} map")
+        sheet.text(left + (index + 0.5) * pitch, 2 * step + 22, str(index), colour=FAINT)
+    sheet.text(left + maps * pitch / 2, 2 * step + 48, f"{name} map", NAME)
     return sheet.picture()
 
 
@@ -162,23 +165,34 @@ def feature_maps(image: NDArray[np.uint8], outputs: Array) -> Picture:
     outputs:
         (C, H', W').
     """
-    maps, height, width = outputs.shape
-    columns = _columns(maps)
-    rows = -(-maps // columns)
-    factor = max(1, 340 // columns // width)
-    cell_w, cell_h, digit = width * factor + 8, height * factor + 24, max(1, 224 // image.shape[1])
-    side_h, side_w = (digit * side for side in image.shape)
-    left = side_w + 32
-    sheet = Sheet(left + columns * cell_w + _BAR, 8 + max(rows * cell_h, side_h))
-    end = largest(outputs)
-    middle = (rows * cell_h + 14) // 2 + 2
-    sheet.tile(8, max(8, middle - side_h // 2), 255 - image, digit)
-    for index in range(maps):
-        x, y = left + index % columns * cell_w, 22 + index // columns * cell_h
-        sheet.text(x + width * factor / 2, y - 10, str(index), 13, colour=FAINT)
-        sheet.tile(x, y, signed(outputs[index], end), factor)
-    sheet.scale(left + columns * cell_w + 12, middle - _SCALE // 2, _SCALE, end)
+    return _numbered(outputs, largest(outputs), 340, 255 - image)
+
+
+def _numbered(tiles: Array, end: float, width: int, beside: NDArray[np.uint8] | None = None) -> Picture:
+    """Lay tiles (N, H, W) out row by row, enlarged to about a width, with their numbers; a picture beside them."""
+    columns = _columns(len(tiles))
+    rows, factor = -(-len(tiles) // columns), max(1, width // columns // tiles.shape[2])
+    cell_w, cell_h = tiles.shape[2] * factor + _GAP, tiles.shape[1] * factor + _HEAD
+    side, left = 0, 10
+    if beside is not None:
+        side = max(1, 196 // beside.shape[1])
+        left += beside.shape[1] * side + 24
+    height = max(rows * cell_h, 0 if beside is None else beside.shape[0] * side) + 8
+    sheet = Sheet(left + columns * cell_w + _BAR - _GAP, height)
+    if beside is not None:
+        sheet.tile(10, (height - beside.shape[0] * side) // 2, beside, side)
+    for index, tile in enumerate(tiles):
+        x, y = left + index % columns * cell_w, _HEAD + index // columns * cell_h
+        sheet.text(x + tile.shape[1] * factor / 2, y - _HEAD / 2, str(index), colour=FAINT)
+        sheet.tile(x, y, signed(tile, end), factor)
+    sheet.scale(left + columns * cell_w - _GAP + 10, (height + _HEAD - 8 - _SCALE) // 2, _SCALE, end)
     return sheet.picture()
+
+
+def _short(value: float) -> str:
+    """Return two decimals without a leading 0, which leaves room for larger digits: −.14."""
+    # + 0: no −.00
+    return f"{round(value, 2) + 0:.2f}".replace("-", "−").replace("0.", ".", 1)
 
 
 def _columns(tiles: int) -> int:
@@ -188,26 +202,17 @@ def _columns(tiles: int) -> int:
 def _square(tiles: Array) -> Picture:
     """Lay tiles (N, H, W) out in a square; grey between them."""
     # Two pixels of NaN around each tile, for which there is a colour of its own.
-    grid = make_grid(torch.from_numpy(tiles[:, None].copy()), nrow=_columns(len(tiles)), pad_value=float("nan"))[
-        0
-    ].numpy()
+    images = torch.from_numpy(tiles[:, None].copy())
+    grid = make_grid(images, nrow=_columns(len(tiles)), padding=2, pad_value=float("nan"))[0].numpy()
     return signed(grid, largest(tiles))
 
 
-def _grid_margins(in_maps: int) -> tuple[int, int]:
-    """Return what is left free at the left and above: for the numbers and names of the rows, if there are several."""
-    return (58 if in_maps > 1 else 12), 46
-
-
-def _name_axes(
-    sheet: Sheet, names: tuple[str, str], corner: tuple[int, int], counts: tuple[int, int], cell: tuple[int, int]
-) -> None:
-    """Number the rows and columns of a grid, and say what they are."""
-    (left, top), (rows, columns), (height, width) = corner, counts, cell
-    sheet.text(left + columns * width / 2, 14, f"{names[1]} map")
+def _name_axes(sheet: Sheet, names: tuple[str, str], counts: tuple[int, int], cell: tuple[int, int]) -> None:
+    """Number the rows and columns of a grid whose corner is at (_LEFT, _TOP), and say what they are."""
+    (rows, columns), (height, width) = counts, cell
+    sheet.text(_LEFT + columns * width / 2, 16, f"{names[1]} map", NAME)
     for column in range(columns):
-        sheet.text(left + (column + 0.5) * width, top - 11, str(column), 13, colour=FAINT)
-    if rows > 1:
-        sheet.upright(16, top + rows * height / 2, f"{names[0]} map")
-        for row in range(rows):
-            sheet.text(left - 14, top + (row + 0.5) * height, str(row), 13, colour=FAINT)
+        sheet.text(_LEFT + (column + 0.5) * width, _TOP - 15, str(column), colour=FAINT)
+    sheet.upright(18, _TOP + rows * height / 2, f"{names[0]} map")
+    for row in range(rows):
+        sheet.text(_LEFT - 16, _TOP + (row + 0.5) * height, str(row), colour=FAINT)
