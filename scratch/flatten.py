@@ -4,7 +4,7 @@ import math
 from typing import NamedTuple
 
 from scratch.module import Module, Shape
-from scratch.validation import Array, check_array, check_like
+from scratch.validation import Array, check_array, check_like, check_sample_shape
 
 
 class FlattenCache(NamedTuple):
@@ -37,4 +37,6 @@ class Flatten(Module):
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """(C, H, W) -> (C·H·W,)."""
+        if not check_sample_shape(input_shape, least=0):
+            raise ValueError("input_shape is (), expected at least one axis beside the batch's")
         return (math.prod(input_shape),)

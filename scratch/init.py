@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from scratch.validation import Array, check_dtype
+from scratch.validation import Array, check_dtype, check_generator
 
 
 def lecun_uniform(
@@ -35,7 +35,7 @@ def lecun_uniform(
     Raises
     ------
     TypeError, ValueError
-        For another dtype, or a fan-in of 0.
+        For another dtype, a fan-in of 0, or an rng that is no generator.
 
     Source: LeCun et al., Efficient BackProp (1998), section 4.6 (σ = F^(−1/2)); the lecture's step (1), 数据初始化,
     leaves the choice open.
@@ -44,7 +44,7 @@ def lecun_uniform(
     if fans.shape != shape[:1] or not (fans > 0).all():
         raise ValueError(f"shape is {tuple(shape)}, fan_in {fans.tolist()}, expected a fan-in of at least 1 per unit")
     bound = np.sqrt(3 / fans).reshape(-1, *(1,) * (len(shape) - 1))
-    return rng.uniform(-bound, bound, shape).astype(check_dtype("dtype", dtype))
+    return check_generator("rng", rng).uniform(-bound, bound, shape).astype(check_dtype("dtype", dtype))
 
 
 def zeros(shape: tuple[int, ...], *, dtype: DTypeLike = np.float32) -> Array:

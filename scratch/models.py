@@ -14,7 +14,7 @@ from scratch.linear import Linear
 from scratch.module import Module, Sequential, SequentialCache, Thinning
 from scratch.padding import Canvas2d
 from scratch.pooling import AvgPool2d, MaxPool2d, Subsample2d
-from scratch.validation import Array, check_array, check_generator, check_sizes
+from scratch.validation import Array, check_array, check_generator, check_number, check_sizes
 
 Activation: TypeAlias = Module | Callable[[], Module]
 """An activation as an object, `Tanh(1.7159, 2 / 3)`, or as what makes one, `ReLU` or `Tanh.lecun`."""
@@ -181,7 +181,7 @@ class LeNet5(Sequential):
 
         table = None if dense_c3 else s2_c3_table()
         layers: dict[str, Module] = {
-            "canvas": Canvas2d(32, background),
+            "canvas": Canvas2d(32, check_number("background", background)),
             "c1": Conv2d(1, 6, 5, dtype=dtype, rng=rng),
             "c1_f": make_activation(activation),
             "s2": pool(6),

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from scratch.validation import Array, check_generator, check_mapping, state_faults
+from scratch.validation import Array, check_mapping, state_faults
 
 Shape: TypeAlias = tuple[int, ...]
 """Of one sample, without the batch axis: (features,), (C, L) or (C, H, W)."""
@@ -242,12 +242,13 @@ class Sequential(Module):
         inputs = [input_shape, *self.shapes(input_shape).values()]
         return sum(layer.num_multiply_adds(shape) for layer, shape in zip(self.layers.values(), inputs, strict=False))
 
-    def _sources(self, dropout: Thinning) -> dict[str, tuple[Any, ...]]:
+    def _sources(self, dropout: Any) -> dict[str, tuple[Any, ...]]:
         """What each layer's forward gets beside its input: nothing, but for those that drop units."""
         if isinstance(dropout, Mapping) and set(dropout) != set(self.dropouts()):
-            raise ValueError(f"dropout has masks for {sorted(dropout)}, expected {sorted(self.dropouts())}")
-        if dropout is not None and not isinstance(dropout, Mapping):
-            check_generator("dropout", dropout)
+            raise ValueError(f"dropout has masks for {sorted(map(str, dropout))}, expected {sorted(self.dropouts())}")
+        if not isinstance(dropout, np.random.Generator | Mapping | None):
+            expected = "a numpy.random.Generator, masks by the layers' names or None"
+            raise TypeError(f"dropout is a {type(dropout).__name__}, expected {expected}")
         sources: dict[str, tuple[Any, ...]] = {}
         for name, layer in self.layers.items():
             names = layer.dropouts()

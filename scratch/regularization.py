@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from scratch.module import Mask, Module
-from scratch.validation import Array, check_array, check_like, check_mapping, check_number, check_shape
+from scratch.validation import Array, check_array, check_like, check_mapping, check_number, check_shape, is_array
 
 
 def is_weight(name: str) -> bool:
@@ -143,9 +143,9 @@ class Dropout(Module):
             return y, DropoutCache(y, None)
         if isinstance(mask, np.random.Generator):
             mask = dropout_mask(x.shape, self.p, mask)
-        if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_:
-            came = getattr(mask, "dtype", type(mask).__name__)
-            raise TypeError(f"mask is {came}, expected a boolean array, a numpy.random.Generator or None")
+        if not is_array(mask) or mask.dtype != np.bool_:
+            came = f"has dtype {mask.dtype}" if is_array(mask) else f"is a {type(mask).__name__}"
+            raise TypeError(f"mask {came}, expected a boolean array, a numpy.random.Generator or None")
         check_shape("mask", mask, x.shape)
         y = dropout(x, mask, self.p)
         return y, DropoutCache(y, mask)

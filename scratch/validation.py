@@ -43,12 +43,13 @@ def check_array(name: str, x: Any, dtype: np.dtype[Any] | None = None) -> None:
         raise TypeError(f"{name} is a {type(x).__name__}, expected a NumPy array")
     if x.ndim == 0:
         raise ValueError(f"{name} has shape (), expected at least one axis")
-    if dtype is None:
-        check_dtype(f"{name}.dtype", x.dtype)
-    elif x.dtype != dtype:
-        advice = "nothing changes precision silently"
-        if x.dtype.kind in "iub":
-            advice = f"convert with {name}.astype(np.{dtype}), and scale pixels to the range the network is to see"
+    advice = "nothing changes precision silently"
+    if x.dtype.kind in "iub":
+        to = dtype or FLOATING[0]
+        advice = f"convert with {name}.astype(np.{to}), and scale pixels to the range the network is to see"
+    if dtype is None and x.dtype not in FLOATING:
+        raise TypeError(f"{name}.dtype is {x.dtype}, expected float32 or float64: {advice}")
+    if dtype is not None and x.dtype != dtype:
         raise TypeError(f"{name} has dtype {x.dtype}, expected {dtype}: {advice}")
 
 
@@ -99,7 +100,12 @@ def check_pair(name: str, value: Any, *, least: int = 1) -> tuple[int, int]:
 
 def check_table(name: str, value: Any, shape: tuple[int, int]) -> NDArray[np.bool_]:
     """Return a copy of a boolean table (out_channels, in_channels) in which every output channel has a link."""
-    table = np.array(value)
+    if not is_array(value) and (isinstance(value, str) or not isinstance(value, Sequence)):
+        raise TypeError(f"{name} is a {type(value).__name__}, expected a boolean NumPy array or rows of booleans")
+    try:
+        table = np.array(value)
+    except ValueError:
+        raise ValueError(f"{name} has rows of different lengths, expected the shape {shape}") from None
     if table.dtype != np.bool_:
         raise TypeError(f"{name} has dtype {table.dtype}, expected a table of booleans")
     check_shape(name, table, shape)
@@ -108,8 +114,16 @@ def check_table(name: str, value: Any, shape: tuple[int, int]) -> NDArray[np.boo
     return table
 
 
+def check_sample_shape(shape: Any, *, least: int = 1) -> tuple[int, ...]:
+    """Return the shape of one sample as ints of at least `least`, else raise `TypeError` or `ValueError`."""
+    if not isinstance(shape, Sequence) or isinstance(shape, str):
+        raise TypeError(f"input_shape is {shape!r}, expected the sizes of one sample, such as (1, 28, 28)")
+    return tuple(check_count(f"input_shape[{i}]", size, least=least) for i, size in enumerate(shape))
+
+
 def check_input_shape(shape: Any, expected: tuple[int | str, ...]) -> None:
-    """Raise `ValueError` unless the shape of one sample is as expected; a letter stands for any size."""
+    """Raise unless the shape of one sample is made of ints and as expected; a letter stands for any size."""
+    check_sample_shape(shape, least=0)
     fits = len(shape) == len(expected) and all(
         isinstance(want, str) or have == want for have, want in zip(shape, expected, strict=True)
     )

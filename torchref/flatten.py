@@ -5,7 +5,7 @@ import math
 from torch import Tensor
 
 from torchref.module import Module, Shape
-from torchref.validation import check_tensor
+from torchref.validation import check_sample_shape, check_tensor
 
 
 class Flatten(Module):
@@ -25,4 +25,6 @@ class Flatten(Module):
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """(C, H, W) -> (C·H·W,)."""
+        if not check_sample_shape(input_shape, least=0):
+            raise ValueError("input_shape is (), expected at least one axis beside the batch's")
         return (math.prod(input_shape),)

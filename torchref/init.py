@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from torchref.validation import check_dtype
+from torchref.validation import check_dtype, check_generator
 
 
 def lecun_uniform(
@@ -36,7 +36,7 @@ def lecun_uniform(
     Raises
     ------
     TypeError, ValueError
-        For another dtype, or a fan-in of 0.
+        For another dtype, a fan-in of 0, or an rng that is no generator.
 
     Source: LeCun et al., Efficient BackProp (1998), section 4.6 (σ = F^(−1/2)).
     """
@@ -44,7 +44,7 @@ def lecun_uniform(
     if fans.shape != shape[:1] or not (fans > 0).all():
         raise ValueError(f"shape is {tuple(shape)}, fan_in {fans.tolist()}, expected a fan-in of at least 1 per unit")
     bound = (3 / fans.double()).sqrt().reshape(-1, *(1,) * (len(shape) - 1))
-    weight = torch.empty(shape, dtype=torch.float64).uniform_(-1, 1, generator=rng) * bound
+    weight = torch.empty(shape, dtype=torch.float64).uniform_(-1, 1, generator=check_generator("rng", rng)) * bound
     return weight.to(dtype=check_dtype("dtype", dtype), device=device)
 
 

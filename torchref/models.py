@@ -14,7 +14,7 @@ from torchref.linear import Linear
 from torchref.module import Sequential, Thinning
 from torchref.padding import Canvas2d
 from torchref.pooling import AvgPool2d, MaxPool2d, Subsample2d
-from torchref.validation import check_generator, check_sizes, check_tensor
+from torchref.validation import check_generator, check_number, check_sizes, check_tensor
 
 Activation: TypeAlias = nn.Module | Callable[[], nn.Module]
 """An activation as an object, `Tanh(1.7159, 2 / 3)`, or as what makes one, `ReLU` or `Tanh.lecun`."""
@@ -189,7 +189,7 @@ class LeNet5(Sequential):
 
         table = None if dense_c3 else s2_c3_table()
         layers: dict[str, nn.Module] = {
-            "canvas": Canvas2d(32, background),
+            "canvas": Canvas2d(32, check_number("background", background)),
             "c1": Conv2d(1, 6, 5, dtype=dtype, rng=rng, device=device),
             "c1_f": make_activation(activation),
             "s2": pool(6),

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from torchref.validation import check_generator, check_mapping, state_faults
+from torchref.validation import check_mapping, state_faults
 
 Shape: TypeAlias = tuple[int, ...]
 """Of one sample, without the batch axis: (features,), (C, L) or (C, H, W)."""
@@ -169,12 +169,13 @@ class Sequential(Module, nn.Sequential):
             layers[name] = layer
         return layers
 
-    def _sources(self, dropout: Thinning) -> list[tuple[Any, ...]]:
+    def _sources(self, dropout: Any) -> list[tuple[Any, ...]]:
         """What each layer's forward gets beside its input: nothing, but for those that drop units."""
         if isinstance(dropout, Mapping) and set(dropout) != set(self.dropouts()):
-            raise ValueError(f"dropout has masks for {sorted(dropout)}, expected {sorted(self.dropouts())}")
-        if dropout is not None and not isinstance(dropout, Mapping):
-            check_generator("dropout", dropout)
+            raise ValueError(f"dropout has masks for {sorted(map(str, dropout))}, expected {sorted(self.dropouts())}")
+        if not isinstance(dropout, torch.Generator | Mapping | None):
+            expected = "a torch.Generator, masks by the layers' names or None"
+            raise TypeError(f"dropout is a {type(dropout).__name__}, expected {expected}")
         sources: list[tuple[Any, ...]] = []
         for name, layer in zip(self._modules, self, strict=True):
             names = layer.dropouts() if isinstance(layer, Module) else ()

@@ -109,8 +109,8 @@ class Dropout(Module):
         if isinstance(mask, torch.Generator):
             mask = dropout_mask(tuple(x.shape), self.p, mask)
         if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
-            came = getattr(mask, "dtype", type(mask).__name__)
-            raise TypeError(f"mask is {came}, expected a boolean tensor, a torch.Generator or None")
+            came = f"has dtype {mask.dtype}" if isinstance(mask, Tensor) else f"is a {type(mask).__name__}"
+            raise TypeError(f"mask {came}, expected a boolean tensor, a torch.Generator or None")
         check_shape("mask", mask, tuple(x.shape))
         return x * (mask.to(x.dtype) * (1 / (1 - self.p)))
 

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from torchref.validation import check_count
+
 
 def output_size(size: int, kernel_size: int, stride: int = 1, padding: int = 0) -> int:
     """⌊(N + 2P − F) / S⌋ + 1 along one axis.
@@ -20,13 +22,17 @@ def output_size(size: int, kernel_size: int, stride: int = 1, padding: int = 0) 
     Raises
     ------
     ValueError
-        If the kernel is larger than the padded input.
+        If the kernel or the stride is below 1, the padding below 0, or the kernel larger than the padded input.
+    TypeError
+        If one of them is no int.
 
     Source: 卷积层的输出尺度, (N + 2P − F)/stride + 1; for pooling (P = 0) 子采样层 / 操作流程.
     """
+    size, padding = check_count("size", size, least=0), check_count("padding", padding, least=0)
+    kernel_size, stride = check_count("kernel_size", kernel_size), check_count("stride", stride)
     if kernel_size > size + 2 * padding:
-        padded = f"{size} + 2·{padding}" if padding else f"{size}"
-        raise ValueError(f"kernel_size is {kernel_size}, expected at most the size of the padded input, {padded}")
+        room = f"padded input, {size} + 2·{padding}" if padding else f"input, {size}"
+        raise ValueError(f"kernel_size is {kernel_size}, expected at most the size of the {room}")
     return (size + 2 * padding - kernel_size) // stride + 1
 
 
@@ -50,7 +56,14 @@ def convolution_parameters(
     connections:
         Boolean table (K, D) of the channels that are connected; None connects all. Only links that are there count.
 
+    Raises
+    ------
+    TypeError, ValueError
+        For a number that is no int, or below 1.
+
     Source: 卷积层的参数个数, (5·5·3 + 1)·10 = 760.
     """
+    in_channels, out_channels = check_count("in_channels", in_channels), check_count("out_channels", out_channels)
+    extents = [check_count(f"kernel_size[{i}]", extent) for i, extent in enumerate(kernel_size)]
     links = in_channels * out_channels if connections is None else int(connections.count_nonzero())
-    return links * math.prod(kernel_size) + out_channels * bias
+    return links * math.prod(extents) + out_channels * bias

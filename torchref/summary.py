@@ -1,12 +1,12 @@
 """What a network consists of, layer by layer: shapes, parameters, connections, multiply-adds."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from torch import nn
 
 from torchref.module import Module, Sequential, Shape
-from torchref.validation import check_count
+from torchref.validation import check_sample_shape
 
 
 class LayerSummary(NamedTuple):
@@ -81,7 +81,7 @@ def summarize(net: Module, input_shape: Sequence[int]) -> Summary:
     """
     if not isinstance(net, Module):
         raise TypeError(f"net is a {type(net).__name__}, expected a Module")
-    shape = first = _checked(input_shape)
+    shape = first = check_sample_shape(input_shape)
     rows = []
     for name, layer in _layers(net):
         kind = type(layer).__name__
@@ -105,12 +105,6 @@ def _layers(net: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Module]]:
     # Not named_children(): it leaves out an activation object that stands in several places.
     for own, layer in zip(net._modules, net, strict=True):
         yield from _layers(layer, f"{name}.{own}" if name else own)
-
-
-def _checked(input_shape: Any) -> Shape:
-    if not isinstance(input_shape, Sequence) or isinstance(input_shape, str):
-        raise TypeError(f"input_shape is {input_shape!r}, expected the sizes of one sample, such as (1, 28, 28)")
-    return tuple(check_count(f"input_shape[{i}]", size) for i, size in enumerate(input_shape))
 
 
 def _by_size(shape: Shape) -> str:

@@ -31,12 +31,13 @@ def check_tensor(name: str, x: Any, dtype: torch.dtype | None = None) -> None:
         raise TypeError(f"{name} is a {type(x).__name__}, expected a torch.Tensor")
     if x.ndim == 0:
         raise ValueError(f"{name} has shape (), expected at least one axis")
-    if dtype is None:
-        check_dtype(f"{name}.dtype", x.dtype)
-    elif x.dtype != dtype:
-        advice = "nothing changes precision silently"
-        if not x.dtype.is_floating_point:
-            advice = f"convert with {name}.to({dtype}), and scale pixels to the range the network is to see"
+    advice = "nothing changes precision silently"
+    if x.dtype in (*INTEGER, torch.bool):
+        to = dtype or FLOATING[0]
+        advice = f"convert with {name}.to({to}), and scale pixels to the range the network is to see"
+    if dtype is None and x.dtype not in FLOATING:
+        raise TypeError(f"{name}.dtype is {x.dtype}, expected torch.float32 or torch.float64: {advice}")
+    if dtype is not None and x.dtype != dtype:
         raise TypeError(f"{name} has dtype {x.dtype}, expected {dtype}: {advice}")
 
 
@@ -87,7 +88,14 @@ def check_pair(name: str, value: Any, *, least: int = 1) -> tuple[int, int]:
 
 def check_table(name: str, value: Any, shape: tuple[int, int]) -> Tensor:
     """Return a copy of a boolean table (out_channels, in_channels) in which every output channel has a link."""
-    table = value.clone() if isinstance(value, Tensor) else torch.tensor(value)
+    if not isinstance(value, Tensor) and (isinstance(value, str) or not isinstance(value, Sequence)):
+        raise TypeError(f"{name} is a {type(value).__name__}, expected a boolean tensor or rows of booleans")
+    try:
+        table = value.clone() if isinstance(value, Tensor) else torch.tensor(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        if len({len(row) for row in value if isinstance(row, Sequence)}) > 1:
+            raise ValueError(f"{name} has rows of different lengths, expected the shape {shape}") from None
+        raise TypeError(f"{name} is {value!r}, expected a table of booleans") from error
     if table.dtype != torch.bool:
         raise TypeError(f"{name} has dtype {table.dtype}, expected a table of booleans")
     check_shape(name, table, shape)
@@ -96,8 +104,16 @@ def check_table(name: str, value: Any, shape: tuple[int, int]) -> Tensor:
     return table
 
 
+def check_sample_shape(shape: Any, *, least: int = 1) -> tuple[int, ...]:
+    """Return the shape of one sample as ints of at least `least`, else raise `TypeError` or `ValueError`."""
+    if not isinstance(shape, Sequence) or isinstance(shape, str):
+        raise TypeError(f"input_shape is {shape!r}, expected the sizes of one sample, such as (1, 28, 28)")
+    return tuple(check_count(f"input_shape[{i}]", size, least=least) for i, size in enumerate(shape))
+
+
 def check_input_shape(shape: Any, expected: tuple[int | str, ...]) -> None:
-    """Raise `ValueError` unless the shape of one sample is as expected; a letter stands for any size."""
+    """Raise unless the shape of one sample is made of ints and as expected; a letter stands for any size."""
+    check_sample_shape(shape, least=0)
     fits = len(shape) == len(expected) and all(
         isinstance(want, str) or have == want for have, want in zip(shape, expected, strict=True)
     )
