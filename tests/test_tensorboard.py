@@ -6,9 +6,11 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.summary.writer.record_writer import RecordWriter
 
+from experiments import figures, layer_figures
 from experiments.metrics import read_rows
 from experiments.tensorboard import Board, quiet_writer_threads, table
-from tests.running import finished
+from scratch.models import s2_c3_table
+from tests.running import finished, run, small_lenet5
 
 KINDS = ("scalars", "images", "histograms", "tensors")
 LAYERS = ("fc1", "f1", "fc2", "f2", "fc3")
@@ -103,6 +105,90 @@ def test_figures_are_saved_as_png_too(root):
         *(f"{name}{suffix}.png" for name in ("confusion", "misclassified") for suffix in ("", "-test")),
     }
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in (root / "scratch" / "figures").iterdir())
+
+
+@pytest.fixture(scope="module")
+def lenet5(tmp_path_factory) -> Path:
+    """Return a run of LeNet-5's two backends, trained apart: what is drawn asks for no lockstep."""
+    folder = tmp_path_factory.mktemp("runs")
+    for backend in ("scratch", "torch"):
+        run(small_lenet5(backend=backend, epochs=1, batch_size=650), folder)
+    return folder / "lenet5-digits-s0"
+
+
+TRAINED = ("c1", "s2", "c3", "s4", "c5", "f6", "output")
+SQUASHED = tuple(f"{layer}_f" for layer in TRAINED[:-1])
+
+
+def test_lenet5_has_every_tag_of_the_table_in_both_backends(lenet5):
+    found = tags(lenet5 / "scratch")
+    assert found == tags(lenet5 / "torch")
+    groups: dict[str, set[str]] = {}
+    for kind in ("scalars", "histograms", "images"):
+        for group, _, name in (tag.partition("/") for tag in found[kind]):
+            groups.setdefault(group, set()).add(name)
+    parameters = {f"{layer}.{kind}" for layer in TRAINED for kind in ("weight", "bias")}
+    splits = {"train", "validation", "test"}
+    assert groups == {
+        "loss": splits,
+        "error": splits,
+        "optim": {"lr", "grad_norm"},
+        "speed": {"images_per_s"},
+        "update_ratio": {*TRAINED},
+        "saturation": {*SQUASHED},
+        "params": parameters,
+        "grads": parameters,
+        "activations": {*TRAINED, *SQUASHED},
+        "filters": {"c1", "s2", "c3", "s4"},
+        "maps": {"c1", "s2", "c3", "s4"},
+        "connections": {"c3"},
+        "errors": {"misclassified", "confusion"},
+    }
+    assert found["tensors"] >= {f"pr/{digit}" for digit in range(10)}
+    names = {path.stem for path in (lenet5 / "torch" / "figures").iterdir()}
+    pictures = {"filters-c1", "filters-s2", "filters-c3", "filters-s4", "maps-c1", "maps-s2", "maps-c3", "maps-s4"}
+    assert names - {"confusion", "misclassified", "confusion-test", "misclassified-test"} == {
+        *pictures,
+        "connections-c3",
+    }
+
+
+def test_the_embedding_is_that_of_f6_after_its_squash(lenet5):
+    assert "embedding/penultimate" in (lenet5 / "scratch" / "projector_config.pbtxt").read_text()
+    (vectors,) = (lenet5 / "scratch").rglob("tensors.tsv")
+    values = np.loadtxt(vectors)
+    assert values.shape == (300, 84)
+    assert 1 < np.abs(values).max() < 1.7160
+
+
+def test_the_connection_table_is_drawn_once_at_the_start(lenet5):
+    png = (lenet5 / "torch" / "figures" / "connections-c3.png").read_bytes()
+    assert png == figures.encode_png(layer_figures.connection_table(s2_c3_table(), ("S2", "C3")))
+    for backend in ("scratch", "torch"):
+        (event,) = read(lenet5 / backend).Images("connections/c3")
+        assert (event.step, event.encoded_image_string) == (1, png)
+
+
+def test_the_zeros_of_absent_links_are_in_no_histogram(lenet5):
+    events = read(lenet5 / "torch")
+    for tag in ("params/c3.weight", "grads/c3.weight"):
+        assert events.Histograms(tag)[0].histogram_value.num == 60 * 25
+
+
+def test_pooling_without_parameters_has_maps_only_and_a_dense_c3_the_full_table(tmp_path):
+    settings = {"pooling": "max", "c3": "dense", "activation": "relu"}
+    run(small_lenet5(backend="scratch", epochs=1, batch_size=650, **settings), tmp_path)
+    folder = tmp_path / "lenet5-digits-s0" / "scratch"
+    found = tags(folder)
+    assert {tag for tag in found["images"] if not tag.startswith("errors/")} == {
+        *("filters/c1", "filters/c3", "connections/c3"),
+        *(f"maps/{layer}" for layer in ("c1", "s2", "c3", "s4")),
+    }
+    saturation = {f"saturation/{layer}_f" for layer in ("c1", "c3", "c5", "f6")}
+    assert {tag for tag in found["scalars"] if tag.startswith("saturation")} == saturation
+    assert {f"activations/{layer}" for layer in ("s2", "s4")} <= found["histograms"]
+    full = layer_figures.connection_table(np.ones((16, 6), np.bool_), ("S2", "C3"))
+    assert (folder / "figures" / "connections-c3.png").read_bytes() == figures.encode_png(full)
 
 
 def test_a_histogram_leaves_out_what_is_not_finite_and_an_empty_one_is_skipped(tmp_path):
