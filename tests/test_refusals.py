@@ -1,5 +1,6 @@
 """Bad input is refused by both wings, with what came and what was expected; nothing is changed by the attempt."""
 
+import re
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -25,6 +26,7 @@ WINGS = (
         run=run_scratch,
         dtype=np.dtype,
         generator=lambda: np.random.default_rng(0),
+        foreign=lambda shape, dtype: torch.zeros(shape, dtype=getattr(torch, dtype)),
     ),
     Wing(
         torchref,
@@ -33,6 +35,7 @@ WINGS = (
         run=lambda thing, *arguments: thing(*arguments),
         dtype=lambda name: getattr(torch, name),
         generator=lambda: torch.Generator().manual_seed(0),
+        foreign=lambda shape, dtype: np.zeros(shape, dtype),
     ),
 )
 
@@ -65,6 +68,38 @@ def test_upstream_gradients_are_checked_against_the_output() -> None:
             layer.backward(np.zeros((4, 3)), cache)
         with pytest.raises(TypeError, match="dy is a list"):
             layer.backward([[0.0]], cache)
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (scratch.Conv1d(2, 4, 3), (3, 2, 9)),
+        (scratch.Conv2d(2, 4, (3, 2), (2, 1), (1, 0)), (3, 2, 5, 9)),
+        (scratch.AvgPool2d(2), (3, 2, 5, 9)),
+        (scratch.MaxPool2d(2), (3, 2, 5, 9)),
+        (scratch.Subsample2d(2, 2), (3, 2, 5, 9)),
+        (scratch.Flatten(), (3, 2, 5, 9)),
+        (scratch.Canvas2d(9), (3, 2, 5, 9)),
+        (scratch.Dropout(), (3, 2, 5, 9)),
+        (scratch.LeNet5(), (3, 1, 28, 28)),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_upstream_gradients_of_maps_are_checked_against_the_output(layer: Any, shape: tuple[int, ...]) -> None:
+    y, cache = layer.forward(np.zeros(shape, np.float32))
+    wrong = [
+        np.zeros(y.shape[1:], np.float32),  # the batch axis forgotten
+        np.zeros((1, *y.shape[1:]), np.float32),  # would broadcast
+        np.zeros((*y.shape[:-1], y.shape[-1] + 1), np.float32),
+        np.zeros(y.shape[::-1], np.float32),
+    ]
+    for dy in wrong:
+        with pytest.raises(ValueError, match=re.escape(f"dy has shape {dy.shape}, expected {y.shape}")):
+            layer.backward(dy, cache)
+    with pytest.raises(TypeError, match="dy has dtype float64, expected float32"):
+        layer.backward(np.zeros(y.shape), cache)
+    with pytest.raises(TypeError, match="dy is a list"):
+        layer.backward([[0.0]], cache)
 
 
 @pytest.mark.parametrize(("wing", "array"), [(scratch, np.ones), (torchref, torch.ones)])
@@ -100,6 +135,8 @@ def test_array_subclasses_are_refused_but_for_memory_maps(tmp_path: Path) -> Non
     masked = np.ma.masked_array(np.ones((2, 3), np.float32))
     with pytest.raises(TypeError, match="x is a MaskedArray, expected a NumPy array"):
         scratch.Tanh().forward(masked)
+    with pytest.raises(TypeError, match="mask is a MaskedArray, expected a boolean array"):
+        scratch.Dropout().forward(np.ones((2, 3), np.float32), masked > 0)
     labels = np.ma.masked_array([0, 1], mask=[True, False])
     for loss in (scratch.CrossEntropy(), scratch.SquaredError()):
         with pytest.raises(TypeError, match="target is MaskedArray, expected an integer array"):
@@ -123,3 +160,58 @@ def test_strict_false_passes_over_strangers_but_not_over_shapes(wing: ModuleType
     assert bool((net.state_dict()["fc1.bias"] == 1).all())
     with pytest.raises(ValueError, match=r"fc1.bias has shape \(3, 1\), expected \(3,\)"):
         net.load_state_dict({"fc1.bias": one.reshape(3, 1)}, strict=False)
+
+
+@pytest.mark.parametrize("wing", [scratch, torchref])
+def test_numpy_ints_are_sizes_like_any_other(wing: ModuleType) -> None:
+    layer = wing.Conv2d(np.int64(2), np.int32(3), (np.int8(5), np.uint8(4)), np.int64(2), (np.int16(1), 0))
+    assert (layer.kernel_size, layer.stride, layer.padding) == ((5, 4), (2, 2), (1, 0))
+    assert tuple(layer.weight.shape) == (3, 2, 5, 4)
+    assert wing.Conv1d(2, 3, np.int64(5)).output_shape((2, np.int64(9))) == (3, 5)
+    assert wing.Subsample2d(np.int64(2), np.int64(2)).output_shape((2, 6, 8)) == (2, 3, 4)
+    assert wing.Canvas2d(np.int64(8)).size == (8, 8)
+    assert wing.Conv2d(1, 1, [3, 2]).kernel_size == (3, 2)
+
+
+TABLE = ((True, False), (True, True), (False, True))
+
+
+def test_a_plain_convolutions_state_loads_into_both_wings_and_its_absent_links_do_not_matter() -> None:
+    plain = torch.nn.Conv2d(2, 3, (3, 2), stride=(2, 1), padding=(1, 0), dtype=torch.float64)
+    present = torch.tensor(TABLE)[:, :, None, None].expand(-1, -1, 3, 2)
+    assert bool((plain.weight[~present] != 0).all())
+    ours, twin = (
+        wing.Conv2d(2, 3, (3, 2), (2, 1), (1, 0), connections=TABLE, dtype=dtype)
+        for wing, dtype in ((scratch, np.float64), (torchref, torch.float64))
+    )
+    twin.load_state_dict(plain.state_dict())
+    ours.load_state_dict({name: tensor.numpy() for name, tensor in plain.state_dict().items()})
+    x = torch.randn(4, 2, 5, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        plain.weight[~present] = 0
+        expected = plain(x)
+        assert torch.equal(twin(x), expected)
+    np.testing.assert_allclose(ours.forward(x.numpy())[0], expected.numpy(), rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("wing", WINGS, ids=lambda wing: wing.module.__name__)
+def test_a_refused_state_of_a_convolution_is_not_half_loaded(wing: Wing) -> None:
+    net = wing.module.LeNet5(rng=wing.generator())
+    state = {name: value + 1 for name, value in net.state_dict().items()}
+    last = list(state)[-1]
+    with pytest.raises(ValueError, match=rf"{last} has shape \(11,\), expected \(10,\)"):
+        net.load_state_dict(state | {last: wing.array((11,), "float32")})
+    fresh = wing.module.LeNet5(rng=wing.generator()).state_dict()
+    assert all(bool((value == fresh[name]).all()) for name, value in net.state_dict().items())
+
+
+@pytest.mark.parametrize("wing", WINGS, ids=lambda wing: wing.module.__name__)
+def test_absent_links_start_at_zero_and_the_table_is_a_copy(wing: Wing) -> None:
+    table = [list(row) for row in TABLE]
+    layer = wing.module.Conv2d(2, 3, 3, connections=table, rng=wing.generator())
+    table[0][1] = True
+    assert layer.connections.tolist() == [list(row) for row in TABLE]
+    absent = ~np.array(TABLE)
+    weights = np.array(layer.state_dict()["weight"].tolist())
+    assert (weights[absent] == 0).all()
+    assert (weights[~absent] != 0).all()

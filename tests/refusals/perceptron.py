@@ -1,37 +1,8 @@
-"""Bad input, for both wings: what is called, what is raised, and what the message has to say.
+"""Bad input for the perceptron's layers, losses, optimisers and states."""
 
-`array(shape, dtype)` and `labels(values)` make the wing's own arrays, so that each row reads the same for both.
-"""
-
-from collections.abc import Callable
-from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
-
-@dataclass(frozen=True)
-class Wing:
-    """What a row needs of a wing: its module, its arrays, and a layer's or loss's forward pass in one call."""
-
-    module: ModuleType
-    array: Callable[[tuple[int, ...], str], Any]
-    labels: Callable[[list[int]], Any]
-    run: Callable[..., Any]
-    dtype: Callable[[str], Any]
-    generator: Callable[[], Any]
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """A call that must raise `error` with every one of `says` in its message."""
-
-    label: str
-    call: Callable[[Wing], Any]
-    error: type[Exception]
-    says: tuple[str, ...]
-
-
-X = "float32"
+from tests.refusals.refusal import Refusal, Wing, X
 
 REFUSALS = (
     # Constructor arguments
