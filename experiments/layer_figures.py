@@ -20,7 +20,7 @@ _LINKED: Final = (209, 229, 240)  # a pale step of the scale's blue
 _POSITIVE: Final = (214, 96, 77)  # the scale's colours half-way to its ends
 _NEGATIVE: Final = (67, 147, 195)
 
-_WIDTH: Final = 728  # of a picture, about
+_WIDTH, _HEIGHT = 728, 370  # of a picture, about
 _LEFT, _TOP = 66, 60  # what the numbers and names of rows and columns take
 _BAR: Final = 86  # what the colour scale and its numbers take at the right
 _SCALE: Final = 130  # its height
@@ -169,9 +169,10 @@ def feature_maps(image: NDArray[np.uint8], outputs: Array) -> Picture:
 
 
 def _numbered(tiles: Array, end: float, width: int, beside: NDArray[np.uint8] | None = None) -> Picture:
-    """Lay tiles (N, H, W) out row by row, enlarged to about a width, with their numbers; a picture beside them."""
+    """Lay tiles (N, H, W) out row by row, enlarged to at most a width, with their numbers; a picture beside them."""
     columns = _columns(len(tiles))
-    rows, factor = -(-len(tiles) // columns), max(1, width // columns // tiles.shape[2])
+    rows = -(-len(tiles) // columns)
+    factor = max(1, min(width // columns // tiles.shape[2], (_HEIGHT // rows - _HEAD) // tiles.shape[1]))
     cell_w, cell_h = tiles.shape[2] * factor + _GAP, tiles.shape[1] * factor + _HEAD
     side, left = 0, 10
     if beside is not None:
