@@ -7,7 +7,7 @@ are the weights and gradients of links that a connection table leaves out exactl
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +22,12 @@ from experiments.summary import Parity, ParityCheck
 from experiments.tensorboard import Board, table
 from torchref.oracle import criteria
 from torchref.oracle.criteria import relative_distance
-from torchref.oracle.layer import LINEAR
+from torchref.oracle.linear import LINEAR, SELECTION
 from torchref.oracle.network import force, judge_pass, run
+from torchref.pooling import MaxPool2d
+
+#: Layers that are judged on their own; an activation's truth to more digits takes longer than the training.
+_FORCED: Final = (*LINEAR, *SELECTION, MaxPool2d)
 
 
 def relatives(ours: Mapping[str, Array], twin: Mapping[str, Array]) -> dict[str, float]:
@@ -94,36 +98,36 @@ class Lockstep:
         -------
         dict
             "forced": max|a − t| in units of eps · max S, for "loss", "output/<layer>" and "grad/<name>"; `NETWORK` of
-            them are allowed. "images": how many were compared: in a batch with a unit so near to a ReLU's kink that two
-            correct programs may take different sides, half, or half of that, are compared instead. 0 if a single
-            image is still too near: then nothing is judged. "layers": the same in units of criterion 2's bound, for
-            the tensors of each linear layer given the oracle's exact input and upstream gradient. S of a whole network
-            grows with its depth and width, that of one layer does not: in float32 it is this that sees a gradient
-            wrong by one part in ten thousand. "faults": what is wrong where no distance can be measured.
+            them are allowed. "images": how many were compared: in a batch with a unit so near to a kink (a ReLU's 0, a
+            tie in a max-pool's window) that two correct programs may take different sides, half, or half of that, are
+            compared instead. 0 if a single image is still too near, as every image is whose background max-pooling
+            sees: then "forced" is empty. "layers": the same in units of the bound of criterion 2, for the tensors of
+            each layer but the activations, given the oracle's exact input and upstream gradient: there nothing is near
+            a kink for one and not for the other. S of a whole network grows with its depth and width, that of one
+            layer does not: in float32 it is this that sees a gradient wrong by one part in ten thousand. "faults":
+            what is wrong where no distance can be measured.
         """
         self.twin.load_parameters(backend.parameters())
         oracle = run(self.twin.net, self.twin.criterion, images, labels)
+        layers = {
+            f"{name} {c.tensor}": c
+            for name, layer in self.twin.net.named_children()
+            if isinstance(layer, _FORCED)
+            for c in force(backend.net.layers[name], layer, oracle.seen[name])
+        }
         while oracle.kinked and len(labels) > 1:
             images, labels = images[: len(labels) // 2], labels[: len(labels) // 2]
             step, trace = backend.gradients(images, labels), backend.trace(images)
             oracle = run(self.twin.net, self.twin.criterion, images, labels)
-        if oracle.kinked:
-            return {"forced": {}, "layers": {}, "images": 0, "faults": {}}
         mine: dict[str, Any] = {f"output/{layer}": y for layer, y in trace.items()}
         mine["loss"] = np.dtype(self.config.dtype).type(step.loss)
         mine |= {f"grad/{name}": grad for name, grad in step.grads.items()}
-        comparisons = judge_pass(oracle, mine, "lockstep").comparisons
-        layers = {
-            f"{name} {c.tensor}": c
-            for name, layer in self.twin.net.named_children()
-            if isinstance(layer, LINEAR)
-            for c in force(backend.net.layers[name], layer, oracle.seen[name])
-        }
+        comparisons = () if oracle.kinked else judge_pass(oracle, mine, "lockstep").comparisons
         faults = {c.tensor: c.fault for c in comparisons if c.fault}
         return {
             "forced": {c.tensor: criteria.NETWORK * c.ratio for c in comparisons},
             "layers": {name: c.ratio for name, c in layers.items()},
-            "images": len(labels),
+            "images": 0 if oracle.kinked else len(labels),
             "faults": faults | {name: c.fault for name, c in layers.items() if c.fault},
         }
 

@@ -146,7 +146,7 @@ def parity_table(parity: Parity, width: int) -> Table:
         judged = check["bound"] is not None
         cells = [
             Text(check["question"]),
-            Text(_number(check["value"], ".2g")),
+            Text(_number(check["value"] if judged or math.isfinite(check["value"]) else None, ".2g")),
             Text(_number(check["bound"], ".2g")),
             Text(_number(_ratio(check) if judged else None, ".2g")),
             _mark(check),

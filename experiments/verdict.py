@@ -43,7 +43,11 @@ def verdict(
     """
     judged = [row for row in rows if row.get("images")]
     checks = [_forced_check(name, judged) for name in _names(judged, "forced")]
-    checks += [_layer_check(name, judged) for name in dict.fromkeys(n.split()[0] for n in _names(judged, "layers"))]
+    layers = [_layer_check(name, rows) for name in dict.fromkeys(n.split()[0] for n in _names(rows, "layers"))]
+    if not checks and layers:
+        detail = "every image was too near to a kink; the layers were judged one by one"
+        checks.append(_check("whole network, same weights", "forced", float("nan"), None, detail))
+    checks += layers
     if not checks:
         checks.append(_check("same weights", "forced", float("nan"), criteria.NETWORK, "nothing was compared"))
     if gaps:
@@ -100,12 +104,13 @@ def _forced_check(name: str, judged: list[Row]) -> ParityCheck:
     return _check(question, f"forced {name}", value, criteria.NETWORK, _fault([name], judged) or detail)
 
 
-def _layer_check(layer: str, judged: list[Row]) -> ParityCheck:
+def _layer_check(layer: str, rows: list[Row]) -> ParityCheck:
+    judged = [row for row in rows if row.get("layers")]
     tensors = [name for name in _names(judged, "layers") if name.split()[0] == layer]
     value, update = _worst([(_number(row["layers"].get(name)), row["update"]) for row in judged for name in tensors])
     detail = f"{layer}, worst at update {update:,}"
     return _check(
-        "linear layers, same input",
+        "layers, same input",
         f"forced layer {layer}",
         value,
         1.0,

@@ -107,6 +107,18 @@ def test_nothing_compared_is_no_pass():
     assert not verdicts.verdict([{**row(images=0), "forced": {}, "layers": {}}], "float32", (0.0, 0.0), SAME)["passed"]
 
 
+def test_near_a_kink_throughout_the_layers_are_judged_one_by_one():
+    kinked = {**row(images=0), "forced": {}}
+    verdict = verdicts.verdict([kinked], "float32", (0.0, 0.0), SAME)
+    assert verdict["passed"]
+    assert named(verdict)["forced"]["bound"] is None
+    assert "judged one by one" in named(verdict)["forced"]["detail"]
+    assert named(verdict)["forced layer fc1"]["value"] == 0.1
+    bad = {**row(update=20, images=0, layer=1.01), "forced": {}}
+    verdict = verdicts.verdict([kinked, bad], "float32", (0.0, 0.0), SAME)
+    assert [name for name, check in named(verdict).items() if not check["passed"]] == ["forced layer fc1"]
+
+
 def lockstep(tmp_path, **settings):
     config = small(**{"hidden": (5, 4), **settings})
     return parity.Lockstep(config, RunFolder(tmp_path), SHAPE), build(
@@ -162,12 +174,10 @@ def test_near_a_kink_a_part_of_the_batch_is_compared(tmp_path):
     assert max(result["forced"].values()) <= criteria.NETWORK
     images[:] = 0
     step, trace = backend.gradients(images, labels), backend.trace(images)
-    assert comparison.forced(backend, images, labels, step, trace) == {
-        "forced": {},
-        "layers": {},
-        "images": 0,
-        "faults": {},
-    }
+    alone = comparison.forced(backend, images, labels, step, trace)
+    assert (alone["forced"], alone["images"], alone["faults"]) == ({}, 0, {})
+    assert alone["layers"].keys() == result["layers"].keys()
+    assert max(alone["layers"].values()) <= 1
     comparison.close()
 
 
