@@ -18,26 +18,37 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class LayerCase:
-    """A layer with one constructor call, and the shapes of the inputs it is run on (the first also in odd layouts)."""
+    """A layer with one constructor call, and the shapes of the inputs it is run on (the first also in odd layouts).
+
+    `values` are what special inputs are made of, so few that many are equal; `masked` gives each input a mask.
+    """
 
     name: str
     label: str
     make: Make
     shapes: tuple[Shape, ...]
+    values: tuple[float, ...] = ()
+    masked: bool = False
 
 
 @dataclass(frozen=True)
 class NetworkCase:
-    """A network, the loss on top of it, the batch size and the number of inputs and of outputs."""
+    """A network, the loss on top of it, the batch size, the shape of one input and the number of outputs.
+
+    `scale` is the weights' standard deviation; `entries` how many entries of each tensor finite
+    differences look at (None: all).
+    """
 
     name: str
     label: str
     make: Make
     loss: Callable[[ModuleType], Any]
     samples: int
-    inputs: int
+    inputs: Shape
     outputs: int
     dense_target: bool = False
+    scale: float = 1.0
+    entries: int | None = None
 
 
 @dataclass(frozen=True)
@@ -64,6 +75,11 @@ class OptimizerCase:
 # Batches of 3, of 1 and of none; and a case with all axes equal, where a transposition changes only values.
 UNITS = ((3, 5), (1, 5), (0, 5), (4, 4), (7,), (2, 3, 1, 4))
 
+# (N, C, H, W) with every size another, a batch of one and of none; padding and strides are of the rows' own.
+MAPS = ((4, 2, 7, 6), (1, 2, 5, 8), (0, 2, 7, 6))
+TABLE = ((True, False, True), (False, True, False), (True, True, False), (False, False, True))
+INFINITY = float("inf")
+
 LAYERS = (
     LayerCase("Linear", "5->4", lambda w, d: w.Linear(5, 4, dtype=d), ((3, 5), (1, 5), (0, 5))),
     LayerCase("Linear", "5->4 without bias", lambda w, d: w.Linear(5, 4, bias=False, dtype=d), ((3, 5),)),
@@ -81,6 +97,76 @@ LAYERS = (
     LayerCase("ReLU", "", lambda w, _: w.ReLU(), UNITS),
     LayerCase("Identity", "", lambda w, _: w.Identity(), UNITS),
     LayerCase("Softmax", "", lambda w, _: w.Softmax(), ((3, 5), (1, 5), (0, 5), (4, 4), (3, 1))),
+    LayerCase(
+        "Conv2d",
+        "2->3, 5x4, strides that leave a rest, padded",
+        lambda w, d: w.Conv2d(2, 3, (5, 4), (2, 3), (1, 2), dtype=d),
+        ((6, 2, 8, 7), (1, 2, 9, 10), (0, 2, 8, 7), (2, 2, 3, 4)),
+    ),
+    LayerCase("Conv2d", "all equal", lambda w, d: w.Conv2d(3, 3, 3, 1, 1, dtype=d), ((3, 3, 3, 3),)),
+    LayerCase("Conv2d", "square", lambda w, d: w.Conv2d(2, 2, 2, 2, dtype=d), ((2, 2, 4, 4), (2, 2, 5, 5))),
+    LayerCase("Conv2d", "1x1", lambda w, d: w.Conv2d(3, 2, 1, dtype=d), ((4, 3, 5, 6),)),
+    LayerCase("Conv2d", "as large as its one map", lambda w, d: w.Conv2d(1, 4, (3, 5), dtype=d), ((2, 1, 3, 5),)),
+    LayerCase(
+        "Conv2d",
+        "strides beyond the kernel, without bias",
+        lambda w, d: w.Conv2d(2, 3, (1, 2), (3, 4), bias=False, dtype=d),
+        ((4, 2, 8, 9),),
+    ),
+    LayerCase(
+        "Conv2d",
+        "table, padded on one axis",
+        lambda w, d: w.Conv2d(3, 4, (2, 3), 1, (0, 1), connections=TABLE, dtype=d),
+        ((5, 3, 4, 6), (0, 3, 4, 6)),
+    ),
+    LayerCase(
+        "Conv2d",
+        "square table, strided, without bias",
+        lambda w, d: w.Conv2d(3, 3, 2, 2, 1, bias=False, connections=TABLE[:3], dtype=d),
+        ((3, 3, 3, 3),),
+    ),
+    LayerCase(
+        "Conv1d",
+        "2->3, 4, stride that leaves a rest, padded",
+        lambda w, d: w.Conv1d(2, 3, 4, 3, 2, dtype=d),
+        ((5, 2, 9), (1, 2, 6), (0, 2, 9)),
+    ),
+    LayerCase("Conv1d", "all equal", lambda w, d: w.Conv1d(3, 3, 3, 1, 1, dtype=d), ((3, 3, 3),)),
+    LayerCase(
+        "Conv1d",
+        "table, as long as the signal, without bias",
+        lambda w, d: w.Conv1d(3, 4, 5, bias=False, connections=TABLE, dtype=d),
+        ((2, 3, 5),),
+    ),
+    LayerCase("AvgPool2d", "2x4, overlapping", lambda w, _: w.AvgPool2d((2, 4), (1, 3)), MAPS),
+    LayerCase("AvgPool2d", "3x2", lambda w, _: w.AvgPool2d((3, 2)), MAPS[:1]),
+    LayerCase("AvgPool2d", "gaps", lambda w, _: w.AvgPool2d((1, 2), (3, 4)), MAPS[:1]),
+    LayerCase("AvgPool2d", "all equal", lambda w, _: w.AvgPool2d(2), ((2, 2, 2, 2), (2, 2, 4, 4))),
+    LayerCase("MaxPool2d", "3x2, overlapping", lambda w, _: w.MaxPool2d((3, 2), (2, 1)), MAPS),
+    LayerCase("MaxPool2d", "2x3", lambda w, _: w.MaxPool2d((2, 3)), MAPS[:1]),
+    LayerCase("MaxPool2d", "gaps", lambda w, _: w.MaxPool2d((2, 1), (4, 3)), MAPS[:1]),
+    LayerCase("MaxPool2d", "all equal", lambda w, _: w.MaxPool2d(3, 1), ((3, 3, 3, 3), (3, 3, 4, 4))),
+    LayerCase("MaxPool2d", "ties", lambda w, _: w.MaxPool2d((2, 3), (1, 2)), MAPS[:1], values=(2.0, 2.0, -1.0)),
+    LayerCase("MaxPool2d", "ties of zeros", lambda w, _: w.MaxPool2d(2, 1), MAPS[:1], values=(0.0, -0.0)),
+    LayerCase("MaxPool2d", "minus infinity only", lambda w, _: w.MaxPool2d(2, 1), MAPS[:1], values=(-INFINITY,)),
+    LayerCase(
+        "MaxPool2d",
+        "NaN and infinity",
+        lambda w, _: w.MaxPool2d((2, 3), (1, 2)),
+        MAPS[:1],
+        values=(float("nan"), INFINITY, -INFINITY, -INFINITY, 1.0),
+    ),
+    LayerCase("Subsample2d", "2x3, overlapping", lambda w, d: w.Subsample2d(2, (2, 3), (1, 2), dtype=d), MAPS),
+    LayerCase("Subsample2d", "3x2", lambda w, d: w.Subsample2d(2, (3, 2), dtype=d), MAPS[:1]),
+    LayerCase("Subsample2d", "gaps", lambda w, d: w.Subsample2d(2, (1, 2), (3, 4), dtype=d), MAPS[:1]),
+    LayerCase("Subsample2d", "all equal", lambda w, d: w.Subsample2d(2, 2, dtype=d), ((2, 2, 2, 2), (2, 2, 4, 4))),
+    LayerCase("Flatten", "", lambda w, _: w.Flatten(), (*MAPS, (3, 3, 3, 3), (2, 5), (3, 2, 4))),
+    LayerCase("Canvas2d", "9x12, filled with -0.3", lambda w, _: w.Canvas2d((9, 12), -0.3), (*MAPS, (2, 3, 9, 12))),
+    LayerCase("Canvas2d", "all equal", lambda w, _: w.Canvas2d(3), ((3, 3, 3, 3), (3, 3, 1, 1))),
+    LayerCase("Dropout", "off", lambda w, _: w.Dropout(), ((3, 5), (0, 5), (4, 4), (7,))),
+    LayerCase("Dropout", "p=0.5", lambda w, _: w.Dropout(), ((3, 5), (1, 5), (0, 5), (4, 4), (7,)), masked=True),
+    LayerCase("Dropout", "p=0.3", lambda w, _: w.Dropout(0.3), MAPS, masked=True),
+    LayerCase("Dropout", "p=0", lambda w, _: w.Dropout(p=0), ((3, 5),), masked=True),
 )
 
 NETWORKS = (
@@ -90,7 +176,7 @@ NETWORKS = (
         lambda w, d: w.MLP((7, 6, 5, 4), dtype=d),
         lambda w: w.CrossEntropy(),
         samples=9,
-        inputs=7,
+        inputs=(7,),
         outputs=4,
     ),
     NetworkCase(
@@ -99,7 +185,7 @@ NETWORKS = (
         lambda w, d: w.MLP((6, 5, 7, 4, 3), [w.Tanh.lecun, w.ReLU(), w.Logistic(2.0), w.Logistic], dtype=d),
         lambda w: w.SquaredError("sum"),
         samples=8,
-        inputs=6,
+        inputs=(6,),
         outputs=3,
     ),
     NetworkCase(
@@ -108,7 +194,7 @@ NETWORKS = (
         lambda w, d: w.MLP((5, 5, 5, 5), w.ReLU, dtype=d),
         lambda w: w.CrossEntropy("sum"),
         samples=5,
-        inputs=5,
+        inputs=(5,),
         outputs=5,
     ),
     NetworkCase(
@@ -117,7 +203,7 @@ NETWORKS = (
         lambda w, d: w.MLP((4, 1, 3), [w.Tanh(), w.Softmax()], dtype=d),
         lambda w: w.SquaredError(),
         samples=6,
-        inputs=4,
+        inputs=(4,),
         outputs=3,
         dense_target=True,
     ),
@@ -127,7 +213,7 @@ NETWORKS = (
         lambda w, d: w.MLP((3, 2), dtype=d),
         lambda w: w.SquaredError(),
         samples=1,
-        inputs=3,
+        inputs=(3,),
         outputs=2,
     ),
     NetworkCase(
@@ -136,7 +222,7 @@ NETWORKS = (
         lambda w, d: w.MLP((3, 4, 2), dtype=d),
         lambda w: w.CrossEntropy("sum"),
         samples=0,
-        inputs=3,
+        inputs=(3,),
         outputs=2,
     ),
     NetworkCase(
@@ -153,8 +239,87 @@ NETWORKS = (
         ),
         lambda w: w.CrossEntropy(),
         samples=7,
-        inputs=5,
+        inputs=(5,),
         outputs=3,
+    ),
+    NetworkCase(
+        "Sequential",
+        "every kind of map",
+        lambda w, d: w.Sequential(
+            {
+                "canvas": w.Canvas2d((9, 8), -0.2),
+                "conv": w.Conv2d(1, 3, (3, 2), 1, (1, 0), dtype=d),
+                "squash": w.Tanh.lecun(),
+                "average": w.AvgPool2d((2, 3), (2, 1)),
+                "table": w.Conv2d(3, 4, 2, connections=TABLE, bias=False, dtype=d),
+                "relu": w.ReLU(),
+                "sample": w.Subsample2d(4, (2, 1), (1, 2), dtype=d),
+                "max": w.MaxPool2d((1, 2), 1),
+                "flat": w.Flatten(),
+                "top": w.Linear(8, 3, dtype=d),
+            }
+        ),
+        lambda w: w.CrossEntropy(),
+        samples=5,
+        inputs=(1, 7, 6),
+        outputs=3,
+    ),
+    NetworkCase(
+        "Sequential",
+        "signals, dropout, a network within",
+        lambda w, d: w.Sequential(
+            {
+                "conv": w.Conv1d(2, 3, 4, 2, 1, dtype=d),
+                "drop": w.Dropout(0.3),
+                "block": w.Sequential(
+                    {"table": w.Conv1d(3, 4, 2, connections=TABLE, dtype=d), "squash": w.Tanh(), "drop": w.Dropout()}
+                ),
+                "flat": w.Flatten(),
+                "top": w.Linear(12, 5, dtype=d),
+            }
+        ),
+        lambda w: w.SquaredError(),
+        samples=6,
+        inputs=(2, 9),
+        outputs=5,
+    ),
+    NetworkCase(
+        "LeNet5",
+        "as the paper has it",
+        lambda w, d: w.LeNet5(dtype=d),
+        lambda w: w.CrossEntropy(),
+        samples=2,
+        inputs=(1, 28, 28),
+        outputs=10,
+        scale=0.2,
+        entries=3,
+    ),
+    NetworkCase(
+        "LeNet5",
+        "average pooling, dense C3, logistic",
+        lambda w, d: w.LeNet5(w.Logistic, pooling="average", dense_c3=True, background=0.0, dtype=d),
+        lambda w: w.CrossEntropy(),
+        samples=2,
+        inputs=(1, 32, 32),
+        outputs=10,
+        scale=0.4,
+        entries=3,
+    ),
+    NetworkCase(
+        "LeNet5",
+        "max pooling, relu, 7 outputs squashed",
+        lambda w, d: w.LeNet5(
+            w.ReLU(),
+            pooling="max",
+            output=w.Sequential({"linear": w.Linear(84, 7, dtype=d), "squash": w.Tanh()}),
+            dtype=d,
+        ),
+        lambda w: w.SquaredError(),
+        samples=1,
+        inputs=(1, 28, 28),
+        outputs=7,
+        scale=0.1,
+        entries=3,
     ),
     NetworkCase(
         "Sequential",
@@ -164,7 +329,7 @@ NETWORKS = (
         ),
         lambda w: w.CrossEntropy(),
         samples=7,
-        inputs=5,
+        inputs=(5,),
         outputs=3,
     ),
 )

@@ -4,8 +4,10 @@
 (test_mutants.py) and 200 random seeds (test_harness.py) to the same criteria.
 """
 
+import math
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
@@ -17,7 +19,8 @@ from tests import cases
 from torchref import oracle
 from torchref.oracle.candidate import to_tensor
 from torchref.oracle.comparison import Comparison, Report
-from torchref.oracle.layer import LINEAR, gradients, judge, observe
+from torchref.oracle.layer import LINEAR, absent_links, gradients, judge, observe
+from torchref.oracle.linear import SELECTION
 from torchref.oracle.loss import loss_gradient
 
 DTYPES = ("float32", "float64")
@@ -78,14 +81,23 @@ def layer_reports(case: cases.LayerCase, wing: ModuleType, dtype: str, seed: int
         with torch.no_grad():
             return tuple(twin(torch.from_numpy(np.array(x))).shape)
 
+    def check(label: str, x: np.ndarray, dy: np.ndarray, *, integers: bool = False) -> Report:
+        mask = draw_mask(rng, x.shape) if case.masked else None
+        return oracle.check_layer(f"{title}, {label}", *thin(candidate, twin, mask), x, dy, integers=integers)
+
+    def check_strange(label: str, x: np.ndarray, dy: np.ndarray) -> Report:
+        mask = draw_mask(rng, x.shape) if case.masked else None
+        with np.errstate(all="ignore"):
+            return check_non_finite(f"{title}, {label}", *thin(candidate, twin, mask), x, dy)
+
     for shape in case.shapes:
         x = normal(rng, shape, dtype)
-        yield oracle.check_layer(f"{title}, x {shape}", candidate, twin, x, normal(rng, output_shape(x), dtype))
+        yield check(f"x {shape}", x, normal(rng, output_shape(x), dtype))
     first = case.shapes[0]
     for name, layout in LAYOUTS.items():
         x = layout(normal(rng, first, dtype))
         dy = layout(normal(rng, output_shape(x), dtype))
-        yield oracle.check_layer(f"{title}, {name}", candidate, twin, x, dy)
+        yield check(name, x, dy)
 
     def row(values: tuple[float, ...]) -> np.ndarray:
         filled = normal(rng, first, dtype)
@@ -93,27 +105,82 @@ def layer_reports(case: cases.LayerCase, wing: ModuleType, dtype: str, seed: int
         return filled
 
     x = row(SPECIAL)
-    yield oracle.check_layer(f"{title}, special values", candidate, twin, x, normal(rng, output_shape(x), dtype))
-    with np.errstate(all="ignore"):
-        x = row(NON_FINITE)
-        yield check_non_finite(f"{title}, NaN and infinity", candidate, twin, x, normal(rng, output_shape(x), dtype))
-        x = normal(rng, (8, *first[1:]), dtype)
-        dy = normal(rng, output_shape(x), dtype)
-        dy.ravel()[::2] = np.resize(np.array(NON_FINITE, dtype), dy.ravel()[::2].shape)
-        yield check_non_finite(f"{title}, NaN and infinity arriving", candidate, twin, x, dy)
-    whole_candidate, whole_twin = pair(case.make, wing, dtype, lambda shape: integers(rng, shape, dtype))
-    if list(twin.parameters()):
+    yield check("special values", x, normal(rng, output_shape(x), dtype))
+    x = row(NON_FINITE)
+    yield check_strange("NaN and infinity", x, normal(rng, output_shape(x), dtype))
+    x = normal(rng, (8, *first[1:]), dtype)
+    dy = normal(rng, output_shape(x), dtype)
+    dy.ravel()[::2] = np.resize(np.array(NON_FINITE, dtype), dy.ravel()[::2].shape)
+    yield check_strange("NaN and infinity arriving", x, dy)
+    if case.values:
+        x = rng.choice(case.values, first).astype(dtype)
+        yield check_strange(f"of {case.values}", x, normal(rng, output_shape(x), dtype))
+    if is_whole(twin, masked=case.masked):
+        candidate, twin = pair(case.make, wing, dtype, lambda shape: integers(rng, shape, dtype))
         x = integers(rng, first, dtype)
-        dy = integers(rng, output_shape(x), dtype)
-        yield oracle.check_layer(f"{title}, integers", whole_candidate, whole_twin, x, dy, integers=True)
+        yield check("integers", x, integers(rng, output_shape(x), dtype), integers=True)
+    if case.masked:
+        yield check_drawn(f"{title}, drawn", candidate, twin, dtype, rng)
+
+
+def draw_mask(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Which units stay, about every second."""
+    return rng.random(shape) < 0.5
+
+
+def thin(candidate: Any, twin: torch.nn.Module, masks: Any) -> tuple[Any, Any]:
+    """Both with the same units dropped; with none dropped if there are no masks."""
+    if masks is None:
+        return candidate, twin
+    return oracle.ThinnedCandidate(candidate, masks), oracle.thinned(twin, masks)
+
+
+def is_whole(twin: torch.nn.Module, *, masked: bool) -> bool:
+    """Whether no rounding touches small integers in this layer: it divides by nothing but powers of two."""
+    if isinstance(twin, torchref.AvgPool2d):
+        return math.log2(math.prod(twin.kernel_size)).is_integer()
+    if isinstance(twin, torchref.Dropout) and masked:
+        return math.log2(1 - twin.p).is_integer()
+    return isinstance(twin, LINEAR + SELECTION + (torchref.MaxPool2d,))
+
+
+def check_drawn(title: str, candidate: Any, twin: Any, dtype: str, rng: np.random.Generator) -> Report:
+    """A generator drops units with probability p, says which, and drops others the next time."""
+    x = np.ones((50, 40), dtype)
+    y, cache = candidate.forward(x, rng)
+    again, _ = candidate.forward(x, rng)
+    kept, p = cache.mask.sum() / x.size, twin.p
+    spread = 5 * np.sqrt(p * (1 - p) / x.size)
+    faults = {
+        "is another each time": p > 0 and bool((y == again).all()),
+        "keeps 1 − p of the units": abs(kept - (1 - p)) > spread,
+        "is the one that was used": bool(((y != 0) != cache.mask).any()),
+    }
+    verdicts = (Comparison(f"mask {what}", "5 form", np.inf if fault else 0.0) for what, fault in faults.items())
+    return Report(title, tuple(verdicts))
+
+
+@contextmanager
+def plain_kernels() -> Iterator[None]:
+    """Torch's own convolutions in place of oneDNN's, which leave out products with the padding's zeros.
+
+    Where one of those would be 0·∞ or 0·NaN, IEEE arithmetic gives NaN, as torch does in float64 and `scratch` always.
+    """
+    before, torch.backends.mkldnn.enabled = torch.backends.mkldnn.enabled, False
+    try:
+        yield
+    finally:
+        torch.backends.mkldnn.enabled = before
 
 
 def check_non_finite(title: str, candidate: Any, twin: Any, x: np.ndarray, dy: np.ndarray) -> Report:
     """NaN and ±∞ come out where they do in torch, forward and backward, and what is finite beside them agrees."""
-    theirs = gradients(twin, to_tensor(x), to_tensor(dy))
-    mine = observe(candidate, x, dy)
-    if isinstance(twin, LINEAR):
-        return Report(title, tuple(judge(twin, x, dy, mine, theirs)))
+    with plain_kernels():
+        theirs = gradients(twin, to_tensor(x), to_tensor(dy))
+        mine = observe(candidate, x, dy)
+        if isinstance(twin, LINEAR + SELECTION + (torchref.MaxPool2d,)):
+            # Not criterion 6: NaN times the table's 0 is NaN in both.
+            return Report(title, tuple(judge(twin, x, dy, mine, theirs)))
     return Report(title, tuple(beside(name, mine[name], tensor) for name, tensor in theirs.items()))
 
 
@@ -129,21 +196,25 @@ def network_reports(case: cases.NetworkCase, wing: ModuleType, dtype: str, seed:
     rng = generator(seed, case.name, case.label, dtype)
     loss, twin_loss = case.loss(wing), case.loss(torchref)
     for redrawn in range(100):
-        candidate, twin = pair(case.make, wing, dtype, lambda shape: normal(rng, shape, dtype))
-        x = normal(rng, (case.samples, case.inputs), dtype)
+        candidate, twin = pair(case.make, wing, dtype, lambda shape: normal(rng, shape, dtype, case.scale))
+        x = normal(rng, (case.samples, *case.inputs), dtype)
         target = draw_target(rng, (case.samples, case.outputs), dtype, dense=case.dense_target)
-        if not oracle.run(twin, twin_loss, x, target).kinked:
+        masks = candidate.forward(x, rng)[1].masks if twin.dropouts() else None
+        if not any(oracle.run(thin(candidate, twin, m)[1], twin_loss, x, target).kinked for m in (None, masks)):
             break
-        print(f"{title}: draw {redrawn} has a pre-activation at a kink, drawn again")
+        print(f"{title}: draw {redrawn} has a pre-activation or two entries of a window at a kink, drawn again")
     else:
         raise AssertionError(f"{title}: no draw without a kink")
     yield oracle.check_state(f"{title}, state", candidate, twin)
-    yield oracle.check_network(title, candidate, loss, twin, twin_loss, x, target)
     dy = normal(rng, (case.samples, case.outputs), dtype)
-    yield Report(f"{title}, purity", tuple(oracle.check_purity(candidate, x, dy)))
-    if dtype == "float64" and not has_threshold(twin):
-        yield oracle.check_gradients(f"{title}, finite differences", candidate, loss, x, target)
-    yield check_training(f"{title}, training", candidate, loss, twin, twin_loss, wing, x, target)
+    for label, drops in ((title, None), (f"{title}, units dropped", masks))[: 1 if masks is None else 2]:
+        net, reference = thin(candidate, twin, drops)
+        yield oracle.check_network(label, net, loss, reference, twin_loss, x, target)
+        yield Report(f"{label}, purity", tuple(oracle.check_purity(net, x, dy)))
+        if dtype == "float64" and not has_threshold(twin):
+            some = {"entries": case.entries, "rng": rng}
+            yield oracle.check_gradients(f"{label}, finite differences", net, loss, x, target, **some)
+    yield check_training(f"{title}, training", candidate, loss, twin, twin_loss, wing, x, target, rng)
 
 
 def has_threshold(twin: torch.nn.Module) -> bool:
@@ -160,25 +231,28 @@ def check_training(
     wing: ModuleType,
     x: np.ndarray,
     target: np.ndarray,
+    rng: np.random.Generator,
 ) -> Report:
     """Three steps, each side with its own SGD; before each, criterion 4 for the twin on the candidate's weights.
 
     The free-running parameters are criterion 8's business (test_networks.py); here it is the loop itself:
-    a cache or a gradient kept over a step shows from the second step on.
+    a cache or a gradient kept over a step shows from the second step on. Where units are dropped, the candidate draws
+    them in each step, and the twin drops the same.
     """
     optimizer = wing.SGD(0.01, 0.9, 1e-3)
     twin_optimizer = torchref.SGD(0.01, 0.9, 1e-3)
     reports = []
     for step in range(1, 4):
         twin.load_state_dict({k: torch.from_numpy(v.copy()) for k, v in candidate.state_dict().items()})
-        truth = oracle.run(twin, twin_loss, x, target)
-        if truth.kinked and step > 1:  # at the first step the draw has been looked at
+        output, cache = candidate.forward(x, *([rng] if twin.dropouts() else []))
+        truth = oracle.run(oracle.thinned(twin, cache.masks or None), twin_loss, x, target)
+        if truth.kinked:
             break
-        output, cache = candidate.forward(x)
         _, loss_cache = loss.forward(output, target)
         _, grads = candidate.backward(loss.backward(loss_cache), cache)
         mine = {f"grad/{name}": grad for name, grad in grads.items()}
         reports.append(oracle.judge_pass(truth, mine, f"step {step}"))
+        reports.append(Report(f"step {step}", tuple(absent_links(twin, "grad/", mine))))
         before = {k: v.copy() for k, v in candidate.parameters().items()}
         optimizer.step(candidate.parameters(), grads)
         twin_optimizer.step(dict(twin.named_parameters()), {k: torch.from_numpy(np.array(grads[k])) for k in before})

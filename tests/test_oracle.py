@@ -29,6 +29,9 @@ class Wrong:
     def parameters(self) -> dict[str, np.ndarray]:
         return self.layer.parameters()
 
+    def dropouts(self) -> tuple[str, ...]:
+        return self.layer.dropouts()
+
     def forward(self, x: np.ndarray) -> tuple[np.ndarray, Any]:
         y, cache = self.layer.forward(x)
         return self.alter.get("y", lambda v: v)(y), cache

@@ -13,12 +13,14 @@ from torchref.oracle.network import Pass, check_network, judge_pass, run
 from torchref.oracle.optimizer import check_sgd
 from torchref.oracle.purity import check_purity
 from torchref.oracle.state import check_state
+from torchref.oracle.thinning import ThinnedCandidate, thinned
 
 __all__ = [
     "Comparison",
     "EquivalenceError",
     "Pass",
     "Report",
+    "ThinnedCandidate",
     "check_gradients",
     "check_layer",
     "check_loss",
@@ -31,4 +33,5 @@ __all__ = [
     "judge_pass",
     "merge",
     "run",
+    "thinned",
 ]

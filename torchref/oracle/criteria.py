@@ -5,6 +5,7 @@ command that repeats them. eps is the machine epsilon of the dtype, S the same o
 number of terms summed into one output.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,17 @@ def exact(tensor: str, mine: Any, oracle: Any) -> Comparison:
     return compare(tensor, mine, oracle, 0.0, "1 integers")
 
 
+def selection(tensor: str, mine: Any, oracle: Any) -> Comparison:
+    """Criterion 1 for what is moved or chosen and not computed: equal bit for bit, the sign of zero too."""
+    verdict = compare(tensor, mine, oracle, 0.0, "1 selection")
+    if verdict.passed:
+        theirs = to_array(oracle)
+        differ = np.argwhere((np.signbit(mine) != np.signbit(theirs)) & ~np.isnan(theirs))
+        if len(differ):
+            return replace(verdict, ratio=np.inf, fault=f"zero has the other sign at {differ[0].tolist()}")
+    return verdict
+
+
 def linear_operation(tensor: str, mine: Any, oracle: Any, magnitude: Any, terms: Any) -> Comparison:
     """Criterion 2: |a − t| ≤ (8 + √n)·eps·S, elementwise."""
     s, n = to_array(magnitude).astype(np.float64), to_array(terms).astype(np.float64)
@@ -62,6 +74,7 @@ def network(tensor: str, mine: Any, oracle: Any, magnitude: Any) -> Comparison:
 def absent_links(tensor: str, gradient: Any, absent: Any) -> Comparison:
     """Criterion 6: the gradient of every absent link is exactly 0."""
     values = np.asarray(gradient)
+    absent = np.broadcast_to(absent, values.shape)
     return compare(tensor, np.where(absent, values, 0), np.zeros_like(values), 0.0, "6 absent links")
 
 

@@ -1,6 +1,7 @@
 """One layer held against its torch twin: output, input gradient, each parameter gradient."""
 
 import copy
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,37 +12,11 @@ from torchref.activation import Softmax
 from torchref.oracle import criteria, magnitude, truth
 from torchref.oracle.candidate import LayerCandidate, to_tensor
 from torchref.oracle.comparison import Array, Comparison, Report
+from torchref.oracle.linear import LINEAR, SELECTION, absolute_pass, count_terms, gradients
 from torchref.oracle.purity import check_purity
+from torchref.pooling import MaxPool2d
 
-LINEAR: tuple[type[nn.Module], ...] = (nn.Linear,)
-"""Layers whose every output and gradient is a plain sum of products: criteria 1 and 2 judge them."""
-
-
-def gradients(reference: nn.Module, x: Tensor, dy: Tensor) -> dict[str, Tensor]:
-    """The oracle's "y", "dx" and "grad <name>", by autograd; `.grad` fields stay untouched."""
-    x = x.detach().requires_grad_()
-    y = reference(x)
-    names, params = zip(*named, strict=True) if (named := list(reference.named_parameters())) else ((), ())
-    dx, *grads = torch.autograd.grad(y, [x, *params], dy)
-    return {"y": y.detach(), "dx": dx} | {f"grad {name}": grad for name, grad in zip(names, grads, strict=True)}
-
-
-def absolute_pass(reference: nn.Module, x: Tensor, dy: Tensor) -> dict[str, Tensor]:
-    """S of every tensor of a linear layer: the same operation run on |W|, |b|, |x| and |dy|, in float64."""
-    twin = copy.deepcopy(reference).double()
-    with torch.no_grad():
-        for parameter in twin.parameters():
-            parameter.abs_()
-    return gradients(twin, x.double().abs(), dy.double().abs())
-
-
-def count_terms(reference: nn.Module, x: Tensor, dy: Tensor) -> dict[str, Tensor]:
-    """n of every tensor of a linear layer, elementwise: the same operation run on ones counts what is summed."""
-    twin = copy.deepcopy(reference).double()
-    with torch.no_grad():
-        for parameter in twin.parameters():
-            parameter.fill_(1)
-    return gradients(twin, torch.ones_like(x).double(), torch.ones_like(dy).double())
+__all__ = ["LINEAR", "check_layer", "gradients", "judge", "observe"]
 
 
 def observe(candidate: LayerCandidate, x: Array, dy: Array) -> dict[str, Any]:
@@ -65,13 +40,14 @@ def check_layer(
     x, dy:
         Input, and upstream gradient of the output's shape; random normal, never all ones.
     integers:
-        Whether everything, parameters included, holds small integers: linear layers must then agree bit for bit.
+        Whether everything, parameters included, holds small integers (and what is divided by, powers of two): linear
+        layers must then agree bit for bit.
 
     Returns
     -------
     Report
-        y, dx and the gradients by the criterion that fits the layer (1 or 2: linear; 3: elementwise), then
-        criterion 5.
+        y, dx and the gradients by the criterion that fits the layer (1 or 2: linear; 3: elementwise), criterion 6 if
+        it has a table of connections, then criterion 5.
 
     Raises
     ------
@@ -82,7 +58,9 @@ def check_layer(
     # The oracle's results and the look at purity come before anything that could have changed x.
     oracle = gradients(reference, to_tensor(x), to_tensor(dy))
     purity = check_purity(candidate, x, dy)
-    return Report(case, (*judge(reference, x, dy, observe(candidate, x, dy), oracle, integers=integers), *purity))
+    mine = observe(candidate, x, dy)
+    links = absent_links(reference, "grad ", mine)
+    return Report(case, (*judge(reference, x, dy, mine, oracle, integers=integers), *links, *purity))
 
 
 def judge(
@@ -104,6 +82,16 @@ def judge(
             return [criteria.exact(name, mine[name], oracle[name]) for name in oracle]
         s, n = absolute_pass(reference, xt, dyt), count_terms(reference, xt, dyt)
         return [criteria.linear_operation(name, mine[name], oracle[name], s[name], n[name]) for name in oracle]
+    if isinstance(reference, SELECTION):
+        return [criteria.selection(name, mine[name], oracle[name]) for name in oracle]
+    if isinstance(reference, MaxPool2d):
+        winner = magnitude.winners(reference, xt)
+        size, terms = (magnitude.route(d, winner, xt) for d in (dyt.double().abs(), torch.ones_like(dyt)))
+        dx = mine["dx"], oracle["dx"]
+        return [
+            criteria.selection("y", mine["y"], oracle["y"]),
+            criteria.exact("dx", *dx) if integers else criteria.linear_operation("dx", *dx, size, terms),
+        ]
     if isinstance(reference, truth.ELEMENTWISE):
         pairs = {"y": truth.activation(reference, x), "dx": truth.activation_gradient(reference, x, dy)}
         return [criteria.elementwise(name, mine[name], *pair) for name, pair in pairs.items()]
@@ -117,3 +105,18 @@ def judge(
             criteria.linear_operation("dx", mine["dx"], oracle["dx"], back.dx, torch.tensor(x.shape[1])),
         ]
     raise NotImplementedError(f"no criterion is known for a layer of type {type(reference).__name__}")
+
+
+def absent_links(reference: nn.Module, prefix: str, mine: Mapping[str, Any]) -> list[Comparison]:
+    """Criterion 6 for every layer in `reference` that has a table of connections.
+
+    `mine` has the gradients by `prefix` and name; one that is missing is another verdict's business.
+    """
+    verdicts = []
+    for name, layer in reference.named_modules():
+        weight = f"{prefix}{name}.weight" if name else f"{prefix}weight"
+        if (table := getattr(layer, "connections", None)) is not None and weight in mine:
+            absent = ~table.cpu().numpy()
+            absent = absent.reshape(*absent.shape, *(1,) * (layer.weight.ndim - 2))
+            verdicts.append(criteria.absent_links(f"{weight}, absent links", mine[weight], absent))
+    return verdicts

@@ -11,7 +11,9 @@ which its error is proportional to first order:
     da = Wᵀδ        S_da = |W|ᵀ S_δ
     dW = δ aᵀ       S_dW = S_δ S_aᵀ,                db = δ: S_db = S_δ, summed over the batch
 
-Each line is the error a term inherits plus the rounding it adds. Everything here is float64, whatever the network's
+Each line is the error a term inherits plus the rounding it adds. A convolution, a sum- or average-pooling and dropout
+with a mask are z = Wa + b too, with a W that has most entries 0 or shared: their rule is the layer itself, run on |W|,
+|b|, S_a and S_δ. Max-pooling hands on the S of the pixel that won. Everything here is float64, whatever the network's
 dtype: the magnitudes of a float32 network may overflow where its values do not. One rule per kind of layer or loss; a
 network of other layers needs a rule of its own here first.
 """
@@ -25,6 +27,8 @@ from torch import Tensor, nn
 
 from torchref.activation import Identity, Logistic, ReLU, Softmax, Tanh, Threshold
 from torchref.loss import CrossEntropy, SquaredError
+from torchref.oracle.linear import LINEAR, SELECTION, absolute_output, absolute_pass
+from torchref.pooling import MaxPool2d
 
 
 class Values(NamedTuple):
@@ -54,18 +58,40 @@ def backward(layer: nn.Module, values: Values, sx: Tensor, sy: Tensor, sdy: Tens
     raise NotImplementedError(f"no rule for the rounding errors of {type(layer).__name__}")
 
 
-@forward.register(nn.Linear)
-def _(layer: nn.Linear, x: Tensor, y: Tensor, sx: Tensor) -> Tensor:  # noqa: ARG001
-    magnitude = sx @ layer.weight.abs().to(sx.dtype).T
-    return magnitude if layer.bias is None else magnitude + layer.bias.abs()
+def _plain_forward(layer: nn.Module, x: Tensor, y: Tensor, sx: Tensor) -> Tensor:  # noqa: ARG001
+    return absolute_output(layer, sx).abs()  # for the border of a canvas; the rest is not negative
 
 
-@backward.register(nn.Linear)
-def _(layer: nn.Linear, values: Values, sx: Tensor, sy: Tensor, sdy: Tensor) -> Backward:  # noqa: ARG001
-    grads = {"weight": sdy.T @ sx}
-    if layer.bias is not None:
-        grads["bias"] = sdy.sum(0)
-    return Backward(sdy @ layer.weight.abs().to(sdy.dtype), grads)
+def _plain_backward(layer: nn.Module, values: Values, sx: Tensor, sy: Tensor, sdy: Tensor) -> Backward:  # noqa: ARG001
+    sizes = absolute_pass(layer, sx, sdy)
+    return Backward(sizes["dx"], {name: sizes[f"grad {name}"] for name, _ in layer.named_parameters()})
+
+
+for _kind in LINEAR + SELECTION:
+    forward.register(_kind, _plain_forward)
+    backward.register(_kind, _plain_backward)
+
+
+def winners(layer: MaxPool2d, x: Tensor) -> Tensor:
+    """Which pixel won each window, in a map with its rows in one line: (N, C, H, W) -> (N, C, H′, W′)."""
+    _, indices = nn.functional.max_pool2d(x, layer.kernel_size, layer.stride, return_indices=True)
+    return indices
+
+
+def route(dy: Tensor, winner: Tensor, x: Tensor) -> Tensor:
+    """Each pixel of x gets the sum of `dy` over the windows it won."""
+    empty = torch.zeros_like(x, dtype=dy.dtype).flatten(2)
+    return empty.scatter_add(2, winner.flatten(2), dy.flatten(2)).reshape(x.shape)
+
+
+@forward.register(MaxPool2d)
+def _(layer: MaxPool2d, x: Tensor, y: Tensor, sx: Tensor) -> Tensor:
+    return sx.flatten(2).gather(2, winners(layer, x).flatten(2)).reshape(y.shape)
+
+
+@backward.register(MaxPool2d)
+def _(layer: MaxPool2d, values: Values, sx: Tensor, sy: Tensor, sdy: Tensor) -> Backward:  # noqa: ARG001
+    return Backward(route(sdy, winners(layer, values.x), values.x), {})
 
 
 Slope = Callable[[nn.Module, Tensor], Tensor]

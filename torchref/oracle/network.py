@@ -13,14 +13,16 @@ from torchref.activation import ReLU, Threshold
 from torchref.oracle import criteria, magnitude
 from torchref.oracle.candidate import LayerCandidate, LossCandidate, NetworkCandidate, to_tensor
 from torchref.oracle.comparison import Array, Comparison, Report
-from torchref.oracle.layer import gradients, judge
+from torchref.oracle.layer import absent_links, gradients, judge
 from torchref.oracle.layer import observe as observe_layer
 from torchref.oracle.loss import compare_loss
+from torchref.pooling import MaxPool2d
 
 KINKED: tuple[type[nn.Module], ...] = (ReLU, Threshold)
 """Activations with a kink at 0: close to it two correct programs may take different sides."""
 KINK_ROUNDINGS = 8
-"""A draw with a pre-activation within 8·eps·S of a kink is to be drawn again."""
+"""A draw with a pre-activation within 8·eps·S of a kink is to be drawn again, and one in which the two largest entries
+of a max-pool's window are that close: S is that of their difference, the sum of theirs."""
 
 
 class Pass(NamedTuple):
@@ -29,8 +31,9 @@ class Pass(NamedTuple):
     `tensors` holds everything by name in the order of computation: "output/<layer>" forward, "output" (the last of
     them again: what the network returned rather than what it traced), "loss", "doutput", then
     backward "dx/<layer>" (the gradient at the layer's input; the first layer's is the network's) and
-    "grad/<layer>.<parameter>". `magnitudes` has S of each under the same names, `seen` what each layer was given;
-    `kinked` tells that the draw is too close to a kink to judge.
+    "grad/<layer>.<parameter>". A network within the network is taken apart: its layers are called "<network>.<layer>";
+    "output/<network>" and "dx/<network>" stand at the end. `magnitudes` has S of each under the same names, `seen`
+    what each layer was given; `kinked` tells that the draw is too close to a kink to judge.
     """
 
     tensors: dict[str, Tensor]
@@ -39,9 +42,40 @@ class Pass(NamedTuple):
     kinked: bool
 
 
+def leaves(reference: nn.Module) -> dict[str, nn.Module]:
+    """The layers of a network by name, in order; those of a network within it under names joined with a dot."""
+    if not isinstance(reference, nn.Sequential):
+        return {"": reference}
+    return {
+        f"{name}.{inner}" if inner else name: leaf
+        for name, layer in zip(reference._modules, reference, strict=True)
+        for inner, leaf in leaves(layer).items()
+    }
+
+
+def near_kink(layer: nn.Module, x: Tensor, sx: Tensor, eps: float) -> bool:
+    """Whether rounding could send two correct programs to different sides of a kink of `layer` at x.
+
+    A tie of entries whose S is 0, such as the zeros that a ReLU leaves, is one in both: the first of them wins.
+    """
+    if isinstance(layer, KINKED):
+        return bool((x.abs() <= KINK_ROUNDINGS * eps * sx).any())
+    if isinstance(layer, MaxPool2d):
+        entries, sizes = (
+            t.unfold(2, layer.kernel_size[0], layer.stride[0]).unfold(3, layer.kernel_size[1], layer.stride[1])
+            for t in (x, sx)
+        )
+        entries, sizes = entries.flatten(4), sizes.flatten(4)
+        best = entries.argmax(4, keepdim=True)
+        gap, margin = entries.gather(4, best) - entries, sizes.gather(4, best) + sizes
+        rivals = torch.arange(entries.shape[4], device=x.device) != best
+        return bool(((gap <= KINK_ROUNDINGS * eps * margin) & (margin > 0) & rivals).any())
+    return False
+
+
 def run(reference: nn.Sequential, reference_loss: nn.Module, x: Array, target: Array) -> Pass:
     """Run the oracle's network and loss once, keeping every tensor on the way and its magnitude S."""
-    layers = dict(zip(reference._modules, reference, strict=True))
+    layers = leaves(reference)
     home = next((parameter.device for parameter in reference.parameters()), torch.device("cpu"))
     start = to_tensor(x).to(home).requires_grad_()
     labels = to_tensor(target).to(start.device)
@@ -59,9 +93,7 @@ def run(reference: nn.Sequential, reference_loss: nn.Module, x: Array, target: A
         sizes = [wide[0].abs()]
         kinked = False
         for layer, x_l, y_l in zip(layers.values(), wide, wide[1:], strict=False):
-            if isinstance(layer, KINKED):
-                margin = KINK_ROUNDINGS * criteria.unit(start) * sizes[-1]
-                kinked |= bool((x_l.abs() <= margin).any())
+            kinked |= near_kink(layer, x_l, sizes[-1], criteria.unit(start))
             sizes.append(magnitude.forward(layer, x_l, y_l, sizes[-1]))
         magnitudes = {f"output/{name}": s for name, s in zip(layers, sizes[1:], strict=True)}
 
@@ -80,6 +112,12 @@ def run(reference: nn.Sequential, reference_loss: nn.Module, x: Array, target: A
             for parameter, s in back.grads.items():
                 tensors[f"grad/{name}.{parameter}"] = grads[f"{name}.{parameter}"]
                 magnitudes[f"grad/{name}.{parameter}"] = s
+    for name in layers:
+        *outer, _ = name.split(".")
+        for block in (".".join(outer[:depth]) for depth in range(1, len(outer) + 1)):
+            for by_name in (tensors, magnitudes):
+                by_name[f"output/{block}"] = by_name[f"output/{name}"]  # the last layer's is the last to be put here
+                by_name.setdefault(f"dx/{block}", by_name[f"dx/{name}"])  # the first layer's the first
     return Pass(tensors, magnitudes, seen, kinked)
 
 
@@ -130,7 +168,7 @@ def check_network(
     x: Array,
     target: Array,
 ) -> Report:
-    """Hold a network with its loss against torch: criterion 4 in a free run; if that fails, where it began.
+    """Hold a network with its loss against torch: criteria 4 and 6 in a free run; if that fails, where it began.
 
     After a failure each layer is given the oracle's exact input and upstream gradient (teacher forcing). A layer that
     fails then is guilty, and its comparisons follow with "forced" in their names; a layer that passes merely inherited
@@ -146,9 +184,10 @@ def check_network(
         faults = [("gradients", f"come in the order {came}, the parameters in {wanted}")]
     names = tuple(Comparison(name, "5 form", np.inf, fault) for name, fault in faults)
     free = judge_pass(oracle, {name: mine[name] for name in mine.keys() & oracle.tensors.keys()}, case)
-    comparisons = (*free.comparisons, *names)
+    links = absent_links(reference, "grad/", mine)
+    comparisons = (*free.comparisons, *links, *names)
     if all(c.passed for c in comparisons):
-        return free
+        return Report(case, comparisons)
     return Report(case, (*comparisons, *locate(candidate, candidate_loss, reference, reference_loss, oracle, target)))
 
 
@@ -161,10 +200,7 @@ def locate(
     target: Array,
 ) -> list[Comparison]:
     """The comparisons that fail under teacher forcing, in the order of computation: forward, loss, backward."""
-    forced = {
-        name: force(candidate.layers[name], layer, oracle.seen[name])
-        for name, layer in zip(reference._modules, reference, strict=True)
-    }
+    forced = {name: force(find(candidate, name), layer, oracle.seen[name]) for name, layer in leaves(reference).items()}
     output = oracle.tensors[f"output/{next(reversed(forced))}"].cpu().numpy()
     ordered = [
         *((name, c) for name, comparisons in forced.items() for c in comparisons if c.tensor == "y"),
@@ -174,8 +210,17 @@ def locate(
     return [replace(c, tensor=f"{name} forced, {c.tensor}") for name, c in ordered if not c.passed]
 
 
+def find(candidate: Any, name: str) -> Any:
+    """The layer of a network by its name, joined with dots where it stands in a network within."""
+    for part in name.split("."):
+        candidate = candidate.layers[part]
+    return candidate
+
+
 def force(layer: LayerCandidate, reference: nn.Module, values: magnitude.Values) -> list[Comparison]:
     """One layer on the oracle's exact input and upstream gradient."""
     reference = copy.deepcopy(reference).cpu()
     x, dy = (np.array(t.cpu().numpy()) for t in (values.x, values.dy))
-    return judge(reference, x, dy, observe_layer(layer, x, dy), gradients(reference, to_tensor(x), to_tensor(dy)))
+    mine = observe_layer(layer, x, dy)
+    oracle = gradients(reference, to_tensor(x), to_tensor(dy))
+    return [*judge(reference, x, dy, mine, oracle), *absent_links(reference, "grad ", mine)]
