@@ -1,0 +1,14 @@
+"""Planted bugs: realistic mistakes in hand-written back-propagation, each a small edit of `scratch`'s source."""
+
+from tests.mutants import convolution, learning, lenet5, perceptron, pooling
+from tests.mutants.mutant import Mutant, mutant, mutated
+
+MUTANTS = (
+    *perceptron.MUTANTS,
+    *learning.MUTANTS,
+    *convolution.MUTANTS,
+    *pooling.MUTANTS,
+    *lenet5.MUTANTS,
+)
+
+__all__ = ["MUTANTS", "Mutant", "mutant", "mutated"]
