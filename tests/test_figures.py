@@ -176,9 +176,16 @@ def test_a_png_gives_the_picture_back():
 
 def lenet(pooling: str) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Return the trace and the parameters of a network shaped like LeNet-5, with fewer maps."""
-    shapes = {"canvas": (1, 12, 12), "c1": (2, 8, 8), "c1_f": (2, 8, 8), "s2": (2, 4, 4), "s2_f": (2, 4, 4)}
+    shapes = {
+        "crop": (1, 10, 10),
+        "canvas": (1, 12, 12),
+        "c1": (2, 8, 8),
+        "c1_f": (2, 8, 8),
+        "s2": (2, 4, 4),
+        "s2_f": (2, 4, 4),
+    }
     shapes |= {"c3": (3, 2, 2), "c3_f": (3, 2, 2), "s4": (3, 1, 1), "s4_f": (3, 1, 1), "c5": (7, 1, 1)}
-    shapes |= {"c5_f": (7, 1, 1), "flatten": (7,), "f6": (5,), "f6_f": (5,), "output": (4,)}
+    shapes |= {"c5_f": (7, 1, 1), "drop": (7, 1, 1), "flatten": (7,), "f6": (5,), "f6_f": (5,), "output": (4,)}
     trained = ["c1", "s2", "c3", "s4", "c5", "f6", "output"]
     if pooling != "subsample":
         for layer in ("s2", "s4"):

@@ -3,14 +3,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from experiments import figures, layer_figures
+from experiments.backends import build
+from experiments.data import load
 from experiments.metrics import read_rows
+from experiments.networks import DataShape, inputs
 from experiments.tensorboard import Board, quiet_writer_threads, table
 from scratch.models import s2_c3_table
-from tests.running import finished, run, small_lenet5
+from tests.running import arrays, finished, run, small_lenet5
 
 KINDS = ("scalars", "images", "histograms", "tensors")
 LAYERS = ("fc1", "f1", "fc2", "f2", "fc3")
@@ -107,12 +111,15 @@ def test_figures_are_saved_as_png_too(root):
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in (root / "scratch" / "figures").iterdir())
 
 
+TWO_UPDATES = {"epochs": 1, "batch_size": 650, "log_every": 1}
+
+
 @pytest.fixture(scope="module")
 def lenet5(tmp_path_factory) -> Path:
     """Return a run of LeNet-5's two backends, trained apart: what is drawn asks for no lockstep."""
     folder = tmp_path_factory.mktemp("runs")
     for backend in ("scratch", "torch"):
-        run(small_lenet5(backend=backend, epochs=1, batch_size=650), folder)
+        run(small_lenet5(backend=backend, **TWO_UPDATES), folder)
     return folder / "lenet5-digits-s0"
 
 
@@ -153,6 +160,18 @@ def test_lenet5_has_every_tag_of_the_table_in_both_backends(lenet5):
     }
 
 
+def test_the_maps_are_those_of_the_first_validation_digit_after_the_squash(lenet5):
+    config, validation = small_lenet5(**TWO_UPDATES), load("digits").validation
+    last = arrays(lenet5 / "scratch" / "checkpoints" / "last.npz")
+    params = {name.removeprefix("param/"): value for name, value in last.items() if name.startswith("param/")}
+    trace = build("scratch", config, params, DataShape((28, 28), 10)).trace(inputs(config, validation.images[:1]))
+    for layer in ("c1", "s4"):
+        drawn = np.asarray(Image.open(lenet5 / "scratch" / "figures" / f"maps-{layer}.png"))
+        expected = layer_figures.feature_maps(validation.images[0], trace[f"{layer}_f"][0])
+        # A batch of another size is rounded otherwise, and a pixel may take the next colour.
+        assert np.abs(drawn.astype(int) - expected).max() <= 8
+
+
 def test_the_embedding_is_that_of_f6_after_its_squash(lenet5):
     assert "embedding/penultimate" in (lenet5 / "scratch" / "projector_config.pbtxt").read_text()
     (vectors,) = (lenet5 / "scratch").rglob("tensors.tsv")
@@ -177,7 +196,7 @@ def test_the_zeros_of_absent_links_are_in_no_histogram(lenet5):
 
 def test_pooling_without_parameters_has_maps_only_and_a_dense_c3_the_full_table(tmp_path):
     settings = {"pooling": "max", "c3": "dense", "activation": "relu"}
-    run(small_lenet5(backend="scratch", epochs=1, batch_size=650, **settings), tmp_path)
+    run(small_lenet5(backend="scratch", **settings, **TWO_UPDATES), tmp_path)
     folder = tmp_path / "lenet5-digits-s0" / "scratch"
     found = tags(folder)
     assert {tag for tag in found["images"] if not tag.startswith("errors/")} == {
