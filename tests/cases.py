@@ -139,10 +139,12 @@ LAYERS = (
         ((2, 3, 5),),
     ),
     LayerCase("AvgPool2d", "2x4, overlapping", lambda w, _: w.AvgPool2d((2, 4), (1, 3)), MAPS),
+    LayerCase("AvgPool2d", "1x1", lambda w, _: w.AvgPool2d(1), MAPS[:1]),
     LayerCase("AvgPool2d", "3x2", lambda w, _: w.AvgPool2d((3, 2)), MAPS[:1]),
     LayerCase("AvgPool2d", "gaps", lambda w, _: w.AvgPool2d((1, 2), (3, 4)), MAPS[:1]),
     LayerCase("AvgPool2d", "all equal", lambda w, _: w.AvgPool2d(2), ((2, 2, 2, 2), (2, 2, 4, 4))),
     LayerCase("MaxPool2d", "3x2, overlapping", lambda w, _: w.MaxPool2d((3, 2), (2, 1)), MAPS),
+    LayerCase("MaxPool2d", "1x1", lambda w, _: w.MaxPool2d(1), MAPS[:1]),
     LayerCase("MaxPool2d", "2x3", lambda w, _: w.MaxPool2d((2, 3)), MAPS[:1]),
     LayerCase("MaxPool2d", "gaps", lambda w, _: w.MaxPool2d((2, 1), (4, 3)), MAPS[:1]),
     LayerCase("MaxPool2d", "all equal", lambda w, _: w.MaxPool2d(3, 1), ((3, 3, 3, 3), (3, 3, 4, 4))),
@@ -271,6 +273,7 @@ NETWORKS = (
             {
                 "conv": w.Conv1d(2, 3, 4, 2, 1, dtype=d),
                 "drop": w.Dropout(0.3),
+                "again": w.Dropout(0.2),
                 "block": w.Sequential(
                     {"table": w.Conv1d(3, 4, 2, connections=TABLE, dtype=d), "squash": w.Tanh(), "drop": w.Dropout()}
                 ),

@@ -145,14 +145,17 @@ def is_whole(twin: torch.nn.Module, *, masked: bool) -> bool:
 
 
 def check_drawn(title: str, candidate: Any, twin: Any, dtype: str, rng: np.random.Generator) -> Report:
-    """A generator drops units with probability p, says which, and drops others the next time."""
-    x = np.ones((50, 40), dtype)
+    """A generator drops units with probability p, each on its own, says which, and drops others the next time."""
+    x = np.ones((5, 4, 10, 10), dtype)
     y, cache = candidate.forward(x, rng)
     again, _ = candidate.forward(x, rng)
     kept, p = cache.mask.sum() / x.size, twin.p
     spread = 5 * np.sqrt(p * (1 - p) / x.size)
     faults = {
         "is another each time": p > 0 and bool((y == again).all()),
+        "is another for each sample": p > 0 and bool((cache.mask == cache.mask[:1]).all()),
+        "is another for each map": p > 0 and bool((cache.mask == cache.mask[:, :1]).all()),
+        "is another for each place": p > 0 and bool((cache.mask == cache.mask[:, :, :1, :1]).all()),
         "keeps 1 − p of the units": abs(kept - (1 - p)) > spread,
         "is the one that was used": bool(((y != 0) != cache.mask).any()),
     }

@@ -4,6 +4,7 @@ Bitwise: inputs and parameters not mutated, results not aliased, a rerun equal, 
 one cache used twice.
 """
 
+import contextlib
 from collections.abc import Mapping
 
 import numpy as np
@@ -47,6 +48,16 @@ def _differences(first: Mapping[str, Array], second: Mapping[str, Array], why: s
     return f"{', '.join(differ)} differ {why}" if differ else ""
 
 
+def _begin_others(layer: LayerCandidate, x: Array) -> None:
+    """Forward passes on inputs that differ from x: in the values alone, in the batch size too, in the maps' size."""
+    larger = _another(x)
+    layer.forward(larger[: len(x)])
+    layer.forward(larger)
+    if x.ndim > 2:
+        with contextlib.suppress(ValueError):  # not every layer or network takes maps of another size
+            layer.forward(np.concatenate([x, x], axis=-1))
+
+
 def _another(x: Array) -> Array:
     """An input that differs from x in every respect a layer might remember: the values, and the batch size."""
     rows = np.concatenate([x[::-1], np.zeros((2, *x.shape[1:]), x.dtype)])
@@ -74,9 +85,9 @@ def check_purity(layer: LayerCandidate, x: Array, dy: Array) -> list[Comparison]
     first_y = np.array(y)
     mutation = _changed(before, {"x": x, "dy": dy, **layer.parameters()})
     alias = _aliases({"y": y}, given)
-    # A second pass, on another input, is begun before the first is finished: a layer that keeps its input, or anything
-    # else, on itself mixes the two up.
-    layer.forward(_another(x))
+    # Other passes are begun before the first is finished: a layer that keeps its input, or anything else, on itself
+    # mixes them up.
+    _begin_others(layer, x)
     first = results(dy, cache)
     kept = _snapshot(first)
     second = results(dy, cache)

@@ -57,7 +57,7 @@ def thinned(reference: nn.Module, masks: Masks | None) -> nn.Module:
 
 
 class ThinnedCandidate:
-    """A candidate whose every pass drops the same units; a batch of another size gets the masks' rows over again."""
+    """A candidate whose every pass drops the same units; a batch of another size gets the opposite masks, repeated."""
 
     def __init__(self, candidate: Any, masks: Masks) -> None:
         self.candidate = candidate
@@ -100,4 +100,5 @@ class ThinnedCandidate:
 
 
 def _rows(mask: Array, samples: int) -> Array:
-    return np.resize(mask, (samples, *mask.shape[1:]))
+    # The opposite: a layer that keeps the mask of one pass for another is not to get away with it.
+    return mask if samples == len(mask) else np.resize(~mask, (samples, *mask.shape[1:]))
