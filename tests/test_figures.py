@@ -166,7 +166,7 @@ def test_the_worst_errors_come_first_and_the_class_taken_is_named(monkeypatch):
 def test_a_confusion_matrix_counts_true_classes_in_rows():
     counts = figures.confusion_matrix(np.array([0, 0, 2, 1]), np.array([0, 1, 1, 1]), 3)
     assert counts.tolist() == [[1, 1, 0], [0, 1, 0], [0, 1, 0]]
-    assert figures.confusion(counts, "title").shape == (540, 540, 3)
+    assert figures.confusion(counts, "title").shape == (444, 444, 3)
 
 
 def test_a_png_gives_the_picture_back():
