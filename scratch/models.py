@@ -11,10 +11,10 @@ from scratch.activation import Tanh
 from scratch.convolution import Conv2d
 from scratch.flatten import Flatten
 from scratch.linear import Linear
-from scratch.module import Module, Sequential, SequentialCache, Thinning
+from scratch.module import Module, Sequential, SequentialCache, Shape, Thinning
 from scratch.padding import Canvas2d
 from scratch.pooling import AvgPool2d, MaxPool2d, Subsample2d
-from scratch.validation import Array, check_array, check_generator, check_number, check_sizes
+from scratch.validation import Array, check_array, check_generator, check_number, check_sample_shape, check_sizes
 
 Activation: TypeAlias = Module | Callable[[], Module]
 """An activation as an object, `Tanh(1.7159, 2 / 3)`, or as what makes one, `ReLU` or `Tanh.lecun`."""
@@ -216,6 +216,12 @@ class LeNet5(Sequential):
         """The output of every layer by its name; see `Sequential.trace`."""
         check_images(x, self.layers["c1"].parameters()["weight"].dtype)
         return super().trace(x, dropout)
+
+    def shapes(self, input_shape: Shape) -> dict[str, Shape]:
+        """The shape of every layer's output for one image; see `Sequential.shapes`. Refuses what `forward` refuses."""
+        if check_sample_shape(input_shape) not in ((1, 28, 28), (1, 32, 32)):
+            raise ValueError(f"input_shape is {tuple(input_shape)}, expected (1, 28, 28) or (1, 32, 32)")
+        return super().shapes(input_shape)
 
 
 def check_images(x: Any, dtype: np.dtype[np.floating[Any]]) -> None:

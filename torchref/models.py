@@ -11,10 +11,10 @@ from torchref.activation import Tanh
 from torchref.convolution import Conv2d
 from torchref.flatten import Flatten
 from torchref.linear import Linear
-from torchref.module import Sequential, Thinning
+from torchref.module import Sequential, Shape, Thinning
 from torchref.padding import Canvas2d
 from torchref.pooling import AvgPool2d, MaxPool2d, Subsample2d
-from torchref.validation import check_generator, check_number, check_sizes, check_tensor
+from torchref.validation import check_generator, check_number, check_sample_shape, check_sizes, check_tensor
 
 Activation: TypeAlias = nn.Module | Callable[[], nn.Module]
 """An activation as an object, `Tanh(1.7159, 2 / 3)`, or as what makes one, `ReLU` or `Tanh.lecun`."""
@@ -224,6 +224,12 @@ class LeNet5(Sequential):
         """The output of every layer by its name; see `Sequential.trace`."""
         check_images(x, next(self.parameters()).dtype)
         return super().trace(x, dropout)
+
+    def shapes(self, input_shape: Shape) -> dict[str, Shape]:
+        """The shape of every layer's output for one image; see `Sequential.shapes`. Refuses what `forward` refuses."""
+        if check_sample_shape(input_shape) not in ((1, 28, 28), (1, 32, 32)):
+            raise ValueError(f"input_shape is {tuple(input_shape)}, expected (1, 28, 28) or (1, 32, 32)")
+        return super().shapes(input_shape)
 
 
 def check_images(x: Any, dtype: torch.dtype) -> None:

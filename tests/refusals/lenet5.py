@@ -163,11 +163,15 @@ REFUSALS = (
         ValueError,
         ("x has shape (2, 84)", "(N, 10)"),
     ),
-    Refusal(
-        "LeNet5.output_shape of three channels",
-        lambda w: w.module.LeNet5().output_shape((3, 32, 32)),
-        ValueError,
-        ("c1: input_shape is (3, 32, 32)", "(1, H, W)"),
+    *(
+        Refusal(
+            f"LeNet5.{question} of {shape}",
+            lambda w, question=question, shape=shape: getattr(w.module.LeNet5(), question)(shape),
+            ValueError,
+            (f"input_shape is {shape}", "(1, 28, 28) or (1, 32, 32)"),
+        )
+        for question in ("output_shape", "num_connections", "num_multiply_adds")
+        for shape in ((3, 32, 32), (1, 30, 30), (28, 28))
     ),
     # States
     Refusal(
