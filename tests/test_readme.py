@@ -14,8 +14,12 @@ def test_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> None:
     for block in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL):
         exec(compile(block, "README.md", "exec"), names)
     printed = capsys.readouterr().out
-    (shown,) = re.findall(r"```\n(my linear.*?)…", text, flags=re.DOTALL)
-    assert printed.startswith(shown), printed
+    shown = re.findall(r"```python\n[^`]*```\n\n```\n(.*?)```", text, flags=re.DOTALL)
+    assert len(shown) == 2
+    for block in shown:
+        for part in block.split("…"):
+            # Rounded differently from one BLAS to the next, digits behind a … are left out.
+            assert part.strip() in printed, printed
 
 
 def test_its_links_lead_somewhere() -> None:
