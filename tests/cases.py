@@ -265,6 +265,7 @@ NETWORKS = (
         samples=5,
         inputs=(1, 7, 6),
         outputs=3,
+        entries=12,
     ),
     NetworkCase(
         "Sequential",
@@ -285,6 +286,7 @@ NETWORKS = (
         samples=6,
         inputs=(2, 9),
         outputs=5,
+        entries=12,
     ),
     NetworkCase(
         "LeNet5",

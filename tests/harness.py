@@ -23,7 +23,7 @@ from torchref.oracle.layer import LINEAR, absent_links, gradients, judge, observ
 from torchref.oracle.linear import SELECTION
 from torchref.oracle.loss import loss_gradient
 
-DTYPES = ("float32", "float64")
+DTYPES = ("float64", "float32")
 TORCH_DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -350,8 +350,22 @@ def rows() -> Iterator[tuple[Any, Callable[..., Iterator[Report]]]]:
             yield case, runner
 
 
-def reports(wing: ModuleType, seed: int, dtypes: tuple[str, ...] = DTYPES) -> Iterator[Report]:
-    """Every report on a wing for one seed, in both precisions."""
-    for case, runner in rows():
-        for dtype in dtypes:
+def of_maps(case: Any) -> bool:
+    """Whether a row is about maps or signals, which take longer than vectors."""
+    shape = case.shapes[0][1:] if isinstance(case, cases.LayerCase) else getattr(case, "inputs", ())
+    return len(shape) > 1
+
+
+def reports(wing: ModuleType, seed: int, dtypes: tuple[str, ...] = DTYPES, *, turns: int = 1) -> Iterator[Report]:
+    """Every report on a wing for one seed, in both precisions.
+
+    With `turns`, the rows about maps take turns: each seed runs one in so many of them, whole and in one precision.
+    """
+    turn = seed
+    for dtype in dtypes:
+        for case, runner in rows():
+            if of_maps(case):
+                turn += 1
+                if turn % turns:
+                    continue
             yield from runner(case, wing, dtype, seed)

@@ -7,17 +7,19 @@ random draws, beside the constant. docs/equivalence.md keeps the figures.
 import argparse
 from collections import defaultdict
 from collections.abc import Iterable
+from contextlib import redirect_stdout
 from typing import Any
 
 import numpy as np
 
 import scratch
 import torchref
-from tests import cases, harness
+from tests import cases, harness, random_maps, test_random_maps
 from tests.test_networks import ACTIVATIONS, build
 from torchref import oracle
-from torchref.oracle import criteria
-from torchref.oracle.network import observe
+from torchref.oracle import criteria, truth
+from torchref.oracle.layer import LINEAR
+from torchref.oracle.network import force, observe
 
 
 def draw(seed: int) -> dict[str, Any]:
@@ -77,6 +79,68 @@ def measure_networks(what: str, draws: Iterable[dict[str, Any]]) -> None:
     print(f"  scaled by max|t| instead of max S, the worst would be {naive:.3g} eps")
 
 
+def measure_maps(count: int) -> None:
+    """Criteria 1, 2, 4 and 6 over random convolutional networks."""
+    shares = Shares()
+    judged = 0
+    for seed in range(count):
+        with redirect_stdout(None):  # what is drawn again
+            found = list(test_random_maps.reports(random_maps.drawing(random_maps.Rolled(seed))))
+        judged += bool(found)
+        for report in found:
+            # "3_conv2d in …": the layer's kind
+            shares.add(report, report.case.split(" ")[0].split("_")[-1] if report.case[0].isdigit() else "")
+    print(f"{judged} random convolutional networks judged, {count - judged} at a kink in 20 draws")
+    shares.show()
+
+
+def measure_lenets(count: int) -> None:
+    """The same over LeNet-5 as people train it: batches of 64 images that are mostly background, long sums."""
+    shares = Shares()
+    for seed in range(count):
+        rng = np.random.default_rng(seed)
+        dtype = harness.DTYPES[seed % 2]
+        pooling, scale = str(rng.choice(["subsample", "average"])), float(10 ** rng.uniform(-1.5, -0.5))
+        net, twin = harness.pair(
+            lambda w, d, pooling=pooling: w.LeNet5(pooling=pooling, dtype=d),
+            scratch,
+            dtype,
+            lambda shape, dtype=dtype, scale=scale, rng=rng: harness.normal(rng, shape, dtype, scale),
+        )
+        ink = np.abs(harness.normal(rng, (64, 1, 28, 28), dtype))
+        x, labels = np.where(rng.random(ink.shape) < 0.8, ink.dtype.type(-0.1), ink), rng.integers(0, 10, 64)
+        loss, twin_loss = scratch.CrossEntropy(), torchref.CrossEntropy()
+        shares.add(oracle.check_network("", net, loss, twin, twin_loss, x, labels))
+        seen = oracle.run(twin, twin_loss, x, labels).seen
+        for name, layer in twin.named_children():
+            if isinstance(layer, LINEAR):
+                shares.add(oracle.Report("", tuple(force(net.layers[name], layer, seen[name]))), name)
+    print(f"{count} LeNet-5s, batches of 64 with a background")
+    shares.show()
+
+
+class Shares:
+    """The largest share of its bound by criterion and kind of tensor."""
+
+    def __init__(self) -> None:
+        self.worst: dict[str, float] = defaultdict(float)
+        self.counts: dict[str, int] = defaultdict(int)
+
+    def add(self, report: oracle.Report, kind: str = "") -> None:
+        """Note the comparisons of a network, or of a layer of one kind."""
+        for c in report.comparisons:
+            tensor = f"{kind} {c.tensor}" if kind else c.tensor.split("/")[0]
+            key = f"criterion {c.criterion}: {tensor}"
+            self.counts[key] += 1
+            self.worst[key] = max(self.worst[key], c.ratio)
+
+    def show(self) -> None:
+        """Print them."""
+        for key, worst in sorted(self.worst.items()):
+            unit = f" ({worst * criteria.NETWORK:.2f} eps·max S)" if "criterion 4" in key else ""
+            print(f"  {key}: {self.counts[key]} tensors, worst {worst:.3f} of the bound{unit}")
+
+
 def measure_rows(seeds: int) -> None:
     """Every other criterion over the whole table, as the share of the bound that was used."""
     worst: dict[str, tuple[float, str]] = {}
@@ -96,7 +160,8 @@ def measure_rows(seeds: int) -> None:
 def measure_twin(seeds: int) -> None:
     """Criterion 3 for torch itself: both wings stand before the same truth."""
     worst = 0.0
-    elementwise = [case for case in cases.LAYERS if case.name not in ("Linear", "Softmax")]
+    kinds = {kind.__name__ for kind in truth.ELEMENTWISE}
+    elementwise = [case for case in cases.LAYERS if case.name in kinds]
     for seed in range(seeds):
         for case in elementwise:
             for dtype in harness.DTYPES:
@@ -115,10 +180,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--networks", type=int, default=6000, help="random perceptrons for criterion 4")
     parser.add_argument("--wide", type=int, default=200, help="random perceptrons of everyday size, likewise")
+    parser.add_argument("--maps", type=int, default=4000, help="random convolutional networks for criteria 1, 2 and 4")
+    parser.add_argument("--lenets", type=int, default=60, help="LeNet-5s, likewise")
     parser.add_argument("--seeds", type=int, default=50, help="seeds of the whole table for the other criteria")
     arguments = parser.parse_args()
     measure_networks("small", (draw(seed) for seed in range(arguments.networks)))
     measure_networks("wide", (draw_wide(seed) for seed in range(arguments.wide)))
+    measure_maps(arguments.maps)
+    measure_lenets(arguments.lenets)
     measure_rows(arguments.seeds)
     measure_twin(arguments.seeds)
 

@@ -24,7 +24,9 @@ def parameters(callable_: object, *, without: set[str] = frozenset()) -> list[tu
     assert callable(callable_)
     if getattr(callable_, "__init__", None) is torch.nn.Module.__init__:
         return []  # takes anything by signature, and nothing in fact
-    same = {np.float32: "float32", torch.float32: "float32", scratch.Tanh: "Tanh", torchref.Tanh: "Tanh"}
+    same: dict[object, str] = {np.float32: "float32", torch.float32: "float32"}
+    for wing in (scratch, torchref):
+        same |= {wing.Tanh: "Tanh", wing.Tanh.lecun: "Tanh.lecun"}
     return [
         (p.name, p.kind, same.get(p.default, p.default) if p.default is not None else None)
         for p in inspect.signature(callable_).parameters.values()
