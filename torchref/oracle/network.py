@@ -1,7 +1,7 @@
 """A whole network and its loss held against torch, and the layer found where a difference begins."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -32,8 +32,8 @@ class Pass(NamedTuple):
     them again: what the network returned rather than what it traced), "loss", "doutput", then
     backward "dx/<layer>" (the gradient at the layer's input; the first layer's is the network's) and
     "grad/<layer>.<parameter>". A network within the network is taken apart: its layers are called "<network>.<layer>";
-    "output/<network>" and "dx/<network>" stand at the end. `magnitudes` has S of each under the same names, `seen`
-    what each layer was given; `kinked` tells that the draw is too close to a kink to judge.
+    "output/<network>" follows its last layer's, "dx/<network>" its first's. `magnitudes` has S of each under the same
+    names, `seen` what each layer was given; `kinked` tells that the draw is too close to a kink to judge.
     """
 
     tensors: dict[str, Tensor]
@@ -51,6 +51,25 @@ def leaves(reference: nn.Module) -> dict[str, nn.Module]:
         for name, layer in zip(reference._modules, reference, strict=True)
         for inner, leaf in leaves(layer).items()
     }
+
+
+class Within(NamedTuple):
+    """The networks within a network that begin and that end with one layer, the inner ones first."""
+
+    begun: list[str]
+    ended: list[str]
+
+
+def networks_within(layers: Iterable[str]) -> dict[str, Within]:
+    """For each layer, by its joined name, the networks within the network that begin and that end there."""
+    names = list(layers)
+    found = {name: Within([], []) for name in names}
+    blocks = {".".join(name.split(".")[:depth]) for name in names for depth in range(1, name.count(".") + 1)}
+    for block in sorted(blocks, key=len, reverse=True):
+        first, *_, last = [name for name in names if name.startswith(f"{block}.")] * 2
+        found[first].begun.append(block)
+        found[last].ended.append(block)
+    return found
 
 
 def near_kink(layer: nn.Module, x: Tensor, sx: Tensor, eps: float) -> bool:
@@ -88,14 +107,17 @@ def run(reference: nn.Sequential, reference_loss: nn.Module, x: Array, target: A
     arriving, grads = flat[: len(signals)], dict(zip(names, flat[len(signals) :], strict=True))
 
     with torch.no_grad():
-        tensors = {f"output/{name}": y.detach() for name, y in zip(layers, signals[1:], strict=True)}
+        within = networks_within(layers)
+        tensors, magnitudes = {}, {}
         wide = [signal.detach().double() for signal in signals]
         sizes = [wide[0].abs()]
         kinked = False
-        for layer, x_l, y_l in zip(layers.values(), wide, wide[1:], strict=False):
-            kinked |= near_kink(layer, x_l, sizes[-1], criteria.unit(start))
-            sizes.append(magnitude.forward(layer, x_l, y_l, sizes[-1]))
-        magnitudes = {f"output/{name}": s for name, s in zip(layers, sizes[1:], strict=True)}
+        for i, (name, layer) in enumerate(layers.items()):
+            kinked |= near_kink(layer, wide[i], sizes[i], criteria.unit(start))
+            sizes.append(magnitude.forward(layer, wide[i], wide[i + 1], sizes[i]))
+            for ended in (name, *within[name].ended):
+                tensors[f"output/{ended}"] = signals[i + 1].detach()
+                magnitudes[f"output/{ended}"] = sizes[i + 1]
 
         s_loss = magnitude.loss(reference_loss, wide[-1], labels, sizes[-1])
         tensors |= {"output": signals[-1].detach(), "loss": loss.detach(), "doutput": arriving[-1]}
@@ -107,17 +129,13 @@ def run(reference: nn.Sequential, reference_loss: nn.Module, x: Array, target: A
             seen[name] = magnitude.Values(signals[i].detach(), signals[i + 1].detach(), arriving[i + 1])
             values = magnitude.Values(wide[i], wide[i + 1], arriving[i + 1].double())
             back = magnitude.backward(layer, values, sizes[i], sizes[i + 1], s_arriving)
-            tensors[f"dx/{name}"] = arriving[i]
-            magnitudes[f"dx/{name}"] = s_arriving = back.dx
+            s_arriving = back.dx
+            for begun in (name, *within[name].begun):
+                tensors[f"dx/{begun}"] = arriving[i]
+                magnitudes[f"dx/{begun}"] = s_arriving
             for parameter, s in back.grads.items():
                 tensors[f"grad/{name}.{parameter}"] = grads[f"{name}.{parameter}"]
                 magnitudes[f"grad/{name}.{parameter}"] = s
-    for name in layers:
-        *outer, _ = name.split(".")
-        for block in (".".join(outer[:depth]) for depth in range(1, len(outer) + 1)):
-            for by_name in (tensors, magnitudes):
-                by_name[f"output/{block}"] = by_name[f"output/{name}"]  # the last layer's is the last to be put here
-                by_name.setdefault(f"dx/{block}", by_name[f"dx/{name}"])  # the first layer's the first
     return Pass(tensors, magnitudes, seen, kinked)
 
 
