@@ -215,7 +215,7 @@ def network_reports(case: cases.NetworkCase, wing: ModuleType, dtype: str, seed:
         yield oracle.check_network(label, net, loss, reference, twin_loss, x, target)
         yield Report(f"{label}, purity", tuple(oracle.check_purity(net, x, dy)))
         if dtype == "float64" and not has_threshold(twin):
-            some = {"entries": case.entries, "rng": rng}
+            some = {"entries": case.entries, "rng": rng, "kinks": has_kinks(twin)}
             yield oracle.check_gradients(f"{label}, finite differences", net, loss, x, target, **some)
     yield check_training(f"{title}, training", candidate, loss, twin, twin_loss, wing, x, target, rng)
 
@@ -223,6 +223,11 @@ def network_reports(case: cases.NetworkCase, wing: ModuleType, dtype: str, seed:
 def has_threshold(twin: torch.nn.Module) -> bool:
     """Whether finite differences would see steps instead of slopes."""
     return any(isinstance(layer, torchref.Threshold) for layer in twin.modules())
+
+
+def has_kinks(twin: torch.nn.Module) -> bool:
+    """Whether a step of finite differences may bend a unit's slope."""
+    return any(isinstance(layer, torchref.ReLU | torchref.MaxPool2d) for layer in twin.modules())
 
 
 def check_training(
