@@ -254,9 +254,9 @@ NETWORKS = (
                 "squash": w.Tanh.lecun(),
                 "average": w.AvgPool2d((2, 3), (2, 1)),
                 "table": w.Conv2d(3, 4, 2, connections=TABLE, bias=False, dtype=d),
-                "relu": w.ReLU(),
                 "sample": w.Subsample2d(4, (2, 1), (1, 2), dtype=d),
                 "max": w.MaxPool2d((1, 2), 1),
+                "relu": w.ReLU(),  # not before the maximum: its zeros are ties, and most draws would be at a kink
                 "flat": w.Flatten(),
                 "top": w.Linear(8, 3, dtype=d),
             }
