@@ -35,8 +35,8 @@ class LayerCase:
 class NetworkCase:
     """A network, the loss on top of it, the batch size, the shape of one input and the number of outputs.
 
-    `scale` is the weights' standard deviation; `entries` how many entries of each tensor finite
-    differences look at (None: all).
+    `scale` is the weights' standard deviation; `entries` how many entries of each tensor finite differences look at
+    (None: all); `own_size` whether so little cancels that errors can be held to the size of the result too.
     """
 
     name: str
@@ -49,6 +49,7 @@ class NetworkCase:
     dense_target: bool = False
     scale: float = 1.0
     entries: int | None = None
+    own_size: bool = False
 
 
 @dataclass(frozen=True)
@@ -298,6 +299,7 @@ NETWORKS = (
         outputs=10,
         scale=0.2,
         entries=3,
+        own_size=True,
     ),
     NetworkCase(
         "LeNet5",
@@ -309,6 +311,7 @@ NETWORKS = (
         outputs=10,
         scale=0.4,
         entries=3,
+        own_size=True,
     ),
     NetworkCase(
         "LeNet5",
@@ -325,6 +328,7 @@ NETWORKS = (
         outputs=7,
         scale=0.1,
         entries=3,
+        own_size=True,
     ),
     NetworkCase(
         "Sequential",

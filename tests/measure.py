@@ -18,8 +18,7 @@ from tests import cases, harness, random_maps, test_random_maps
 from tests.test_networks import ACTIVATIONS, build
 from torchref import oracle
 from torchref.oracle import criteria, truth
-from torchref.oracle.layer import LINEAR
-from torchref.oracle.network import force, observe
+from torchref.oracle.network import observe
 
 
 def draw(seed: int) -> dict[str, Any]:
@@ -88,8 +87,8 @@ def measure_maps(count: int) -> None:
             found = list(test_random_maps.reports(random_maps.drawing(random_maps.Rolled(seed))))
         judged += bool(found)
         for report in found:
-            # "3_conv2d in …": the layer's kind
-            shares.add(report, report.case.split(" ")[0].split("_")[-1] if report.case[0].isdigit() else "")
+            # "…, 3_conv2d alone": the layer's kind
+            shares.add(report, report.case.split("_")[-1].removesuffix(" alone") * report.case.endswith(" alone"))
     print(f"{judged} random convolutional networks judged, {count - judged} at a kink in 20 draws")
     shares.show()
 
@@ -97,6 +96,7 @@ def measure_maps(count: int) -> None:
 def measure_lenets(count: int) -> None:
     """The same over LeNet-5 as people train it: batches of 64 images that are mostly background, long sums."""
     shares = Shares()
+    naive: dict[str, float] = defaultdict(float)
     for seed in range(count):
         rng = np.random.default_rng(seed)
         dtype = harness.DTYPES[seed % 2]
@@ -111,12 +111,18 @@ def measure_lenets(count: int) -> None:
         x, labels = np.where(rng.random(ink.shape) < 0.8, ink.dtype.type(-0.1), ink), rng.integers(0, 10, 64)
         loss, twin_loss = scratch.CrossEntropy(), torchref.CrossEntropy()
         shares.add(oracle.check_network("", net, loss, twin, twin_loss, x, labels))
-        seen = oracle.run(twin, twin_loss, x, labels).seen
-        for name, layer in twin.named_children():
-            if isinstance(layer, LINEAR):
-                shares.add(oracle.Report("", tuple(force(net.layers[name], layer, seen[name]))), name)
+        for report in harness.layer_by_layer("", net, twin, twin_loss, x, labels):
+            shares.add(report, report.case.split(" ")[1])
+        truth_pass, mine = oracle.run(twin, twin_loss, x, labels), observe(net, loss, x, labels)
+        for name, value in mine.items():
+            tensor = truth_pass.tensors[name]
+            distance = criteria.relative_distance(value, tensor) / criteria.unit(tensor)
+            naive[name.split("/")[0]] = max(naive[name.split("/")[0]], distance)
     print(f"{count} LeNet-5s, batches of 64 with a background")
     shares.show()
+    print(
+        "  scaled by max|t| instead, the worst:", ", ".join(f"{kind} {value:.3g} eps" for kind, value in naive.items())
+    )
 
 
 class Shares:

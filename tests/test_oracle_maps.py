@@ -173,6 +173,15 @@ def test_a_sample_of_entries_holds_the_largest(seed: int) -> None:
     assert np.isnan(some).sum() == 5
 
 
+def test_errors_can_be_held_to_the_size_of_the_result() -> None:
+    eps = np.finfo(np.float64).eps
+    oracle_value = torch.tensor([4.0, -8.0], dtype=torch.float64)
+    verdict = criteria.own_size("grad", np.array([4.0 + 512 * eps, -8.0]), oracle_value)
+    assert verdict.ratio == pytest.approx(1 / 4, rel=1e-9)
+    assert not criteria.own_size("grad", np.array([4.0 + 2056 * eps, -8.0]), oracle_value).passed
+    assert criteria.own_size("grad", np.zeros(2), 0 * oracle_value).passed
+
+
 # --- networks ---------------------------------------------------------------------------------------------------------
 
 
@@ -227,7 +236,7 @@ def test_a_broken_layer_of_lenet5_is_found(seed: int) -> None:
     """The table rolled by one map: forward, its own gradient and the input's, and absent links that have a gradient."""
     rng = np.random.default_rng(seed)
     net, twin = pair(lambda w, d: w.LeNet5(dtype=d), seed, 0.2)
-    x, labels = rng.normal(size=(2, 1, 28, 28)), rng.integers(0, 10, 2)
+    x, labels = rng.normal(size=(1, 1, 28, 28)), rng.integers(0, 10, 1)
     assert check(net, twin, x, labels, None).passed
     c3 = net.layers["c3"]
     c3.connections = np.roll(c3.connections, 1, axis=0)
