@@ -21,7 +21,7 @@ from torchref.oracle import criteria
 from torchref.oracle.candidate import to_tensor
 from torchref.oracle.comparison import Comparison, Report
 from torchref.oracle.layer import LINEAR, absent_links, gradients, judge, observe
-from torchref.oracle.linear import SELECTION
+from torchref.oracle.linear import SELECTION, absolute_pass
 from torchref.oracle.loss import loss_gradient
 from torchref.oracle.network import find, force, leaves
 from torchref.oracle.network import observe as observe_network
@@ -219,8 +219,9 @@ def network_reports(case: cases.NetworkCase, wing: ModuleType, dtype: str, seed:
         yield oracle.check_network(label, net, loss, reference, twin_loss, x, target)
         yield from layer_by_layer(label, net, reference, twin_loss, x, target)
         if case.own_size:
-            tensors, mine = oracle.run(reference, twin_loss, x, target).tensors, observe_network(net, loss, x, target)
-            verdicts = (criteria.own_size(name, value, tensors[name]) for name, value in mine.items())
+            found, mine = oracle.run(reference, twin_loss, x, target), observe_network(net, loss, x, target)
+            size = own_sizes(reference, found)
+            verdicts = (criteria.own_size(name, value, found.tensors[name], size[name]) for name, value in mine.items())
             yield Report(f"{label}, by its own size", tuple(verdicts))
         yield Report(f"{label}, purity", tuple(oracle.check_purity(net, x, dy)))
         if dtype == "float64" and not has_threshold(twin):
@@ -241,6 +242,18 @@ def layer_by_layer(
     for name, layer in leaves(twin).items():
         if not isinstance(layer, ELEMENTWISE):
             yield Report(f"{title}, {name} alone", tuple(force(find(net, name), layer, seen[name])))
+
+
+def own_sizes(twin: torch.nn.Module, found: oracle.Pass) -> dict[str, torch.Tensor]:
+    """|t| of every tensor of a pass; of a sum, Σ of its terms' absolute values: what cancels in it has been rounded."""
+    sizes = {name: tensor.abs() for name, tensor in found.tensors.items()}
+    for name, layer in leaves(twin).items():
+        if isinstance(layer, LINEAR):
+            seen = found.seen[name]
+            s = absolute_pass(layer, seen.x, seen.dy)
+            sizes |= {f"output/{name}": s["y"], f"dx/{name}": s["dx"]}
+            sizes |= {f"grad/{name}.{key}": s[f"grad {key}"] for key, _ in layer.named_parameters()}
+    return sizes
 
 
 def has_threshold(twin: torch.nn.Module) -> bool:

@@ -175,11 +175,28 @@ def test_a_sample_of_entries_holds_the_largest(seed: int) -> None:
 
 def test_errors_can_be_held_to_the_size_of_the_result() -> None:
     eps = np.finfo(np.float64).eps
-    oracle_value = torch.tensor([4.0, -8.0], dtype=torch.float64)
-    verdict = criteria.own_size("grad", np.array([4.0 + 512 * eps, -8.0]), oracle_value)
+    t, size = torch.tensor([4.0, -8.0], dtype=torch.float64), torch.tensor([4.0, 16.0], dtype=torch.float64)
+    verdict = criteria.own_size("grad", np.array([4.0 + 1024 * eps, -8.0]), t, size)
     assert verdict.ratio == pytest.approx(1 / 4, rel=1e-9)
-    assert not criteria.own_size("grad", np.array([4.0 + 2056 * eps, -8.0]), oracle_value).passed
-    assert criteria.own_size("grad", np.zeros(2), 0 * oracle_value).passed
+    assert not criteria.own_size("grad", np.array([4.0 + 4104 * eps, -8.0]), t, size).passed
+    assert criteria.own_size("grad", np.zeros(2), 0 * t, 0 * t).passed
+
+
+def test_the_size_of_a_sum_is_its_terms(seed: int) -> None:
+    net, twin, x, labels, masks = nested(seed)
+    found = oracle.run(harness.thin(net, twin, masks)[1], torchref.CrossEntropy(), x, labels)
+    sizes = harness.own_sizes(twin, found)
+    assert sizes.keys() == found.tensors.keys()
+    flat, dy = found.tensors["output/flat"].abs(), found.tensors["doutput"].abs()
+    weight, bias = (tensor.detach().abs() for tensor in (twin.top.weight, twin.top.bias))
+    for name, by_hand in {
+        "output/top": flat @ weight.T + bias,
+        "dx/top": dy @ weight,
+        "grad/top.weight": dy.T @ flat,
+        "grad/top.bias": dy.sum(0),
+        "output/block.squash": found.tensors["output/block.squash"].abs(),
+    }.items():
+        np.testing.assert_allclose(sizes[name], by_hand, rtol=1e-12, err_msg=name)
 
 
 # --- networks ---------------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ ELEMENTWISE = 4
 NETWORK = 32
 """Criterion 4: roundings allowed in a whole network, in eps·max S."""
 OWN_SIZE = 256
-"""Criterion 4 for networks in which little cancels: roundings allowed in eps·max|t|."""
+"""Beside criterion 4, for networks in which little cancels: roundings allowed in eps·max Σ|terms|."""
 FINITE_DIFFERENCE = 1e-7
 """Criterion 7: relative to the largest entry of the gradient."""
 DRIFT = 1e-9
@@ -73,13 +73,14 @@ def network(tensor: str, mine: Any, oracle: Any, magnitude: Any) -> Comparison:
     return compare(tensor, mine, oracle, NETWORK * unit(oracle) * largest + smallest(oracle), "4 network")
 
 
-def own_size(tensor: str, mine: Any, oracle: Any) -> Comparison:
-    """Beside criterion 4, where S has grown past use: max|a − t| ≤ 256·eps·max|t| over the whole tensor.
+def own_size(tensor: str, mine: Any, oracle: Any, size: Any) -> Comparison:
+    """Beside criterion 4, where S has grown past use: max|a − t| ≤ 256·eps·max Σ|terms| over the whole tensor.
 
-    In float32 the S of LeNet-5's gradients is up to 10⁹ times their size. Whatever cancels, as in a layer of one unit,
-    would be a false alarm here; LeNet-5 was measured.
+    `size` is |t|, or for a sum the sum of its terms' absolute values, from the oracle's own run. In float32 the S of
+    LeNet-5's gradients is up to 10⁹ times their size. A network in which layer upon layer cancels, as one of single
+    units does, would give false alarms here; LeNet-5 was measured.
     """
-    largest = float(np.abs(to_array(oracle).astype(np.float64)).max(initial=0.0))
+    largest = float(to_array(size).astype(np.float64).max(initial=0.0))
     return compare(tensor, mine, oracle, OWN_SIZE * unit(oracle) * largest + smallest(oracle), "4 own size")
 
 
