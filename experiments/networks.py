@@ -79,8 +79,9 @@ def scratch_network(
 def torch_network(config: TrainConfig, shape: DataShape, device: torch.device) -> torchref.Sequential:
     """Build the twin on a device; its parameters are meant to be replaced."""
     dtype = getattr(torch, config.dtype)
-    # A generator of its own: drawing weights that are replaced at once must not move torch's global one.
-    rng = torch.Generator(device=device).manual_seed(0)
+    # A generator of its own, on the CPU as `torchref.init` wants it: weights that are replaced at once must not move
+    # torch's global one.
+    rng = torch.Generator().manual_seed(0)
     activation = _TORCH[config.activation]
     if isinstance(config, LeNet5Config):
         return torchref.LeNet5(
