@@ -188,6 +188,7 @@ def test_multiply_adds_are_the_products_of_the_sliding_filter(
         (lambda w: small(w), (7, 2, 5, 4), ValueError, ("block.c1", "(7, 2, 5, 4)", "without the batch axis")),
         (lambda w: small(w), (2, 5, 1), ValueError, ("block.c1", "kernel_size", "expected at most")),
         (lambda w: w.LeNet5(), (1, 27, 27), ValueError, ("canvas", "27×27")),
+        (lambda w: w.LeNet5(), (1, 30, 30), ValueError, ("(1, 30, 30)", "(1, 28, 28) or (1, 32, 32)")),
         (lambda w: w.MLP((4, 3)), (5,), ValueError, ("fc1", "(5,)", "(4,)")),
         (lambda w: w.Linear(4, 3), (5,), ValueError, ("Linear: ", "(5,)", "(4,)")),
         (lambda w: w.Linear(4, 3), 4, TypeError, ("input_shape is 4", "(1, 28, 28)")),

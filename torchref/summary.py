@@ -94,6 +94,7 @@ def summarize(net: Module, input_shape: Sequence[int]) -> Summary:
         counts = layer.num_parameters, layer.num_connections(shape), layer.num_multiply_adds(shape)
         rows.append(LayerSummary(name, kind, output_shape, *counts))
         shape = output_shape
+    net.output_shape(first)  # a network may refuse what each of its layers would take
     return Summary(first, tuple(rows))
 
 
