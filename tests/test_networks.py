@@ -99,6 +99,49 @@ def test_a_thousand_steps_stay_within_criterion_8(seed: int) -> None:
     oracle.Report("1,000 steps", tuple(comparisons)).require()
 
 
+def test_maps_with_dropout_stay_within_criterion_8(seed: int) -> None:
+    """Running free, the twin with the masks that the candidate drew; links that are absent stay 0."""
+    rng = np.random.default_rng(seed)
+
+    def generator(w: Any) -> Any:
+        return rng if w is scratch else torch.Generator().manual_seed(int(rng.integers(2**32)))
+
+    def make(w: Any, d: Any) -> Any:
+        table = [[True, o != 1, o != 2] for o in range(4)]
+        layers = {
+            "c1": w.Conv2d(1, 3, 3, padding=1, dtype=d, rng=generator(w)),
+            "c1_f": w.Tanh.lecun(),
+            "s2": w.Subsample2d(3, 2, dtype=d),
+            "c3": w.Conv2d(3, 4, 2, connections=table, dtype=d, rng=generator(w)),
+            "c3_f": w.Tanh.lecun(),
+            "drop": w.Dropout(0.4),
+            "flatten": w.Flatten(),
+            "output": w.Linear(16, 3, dtype=d, rng=generator(w)),
+        }
+        return w.Sequential(layers)
+
+    net, twin = make(scratch, np.float64), make(torchref, torch.float64)
+    net.load_state_dict({name: tensor.numpy() for name, tensor in twin.state_dict().items()})
+    absent = ~net.layers["c3"].connections
+    loss, twin_loss = scratch.CrossEntropy(), torchref.CrossEntropy()
+    optimizer, twin_optimizer = scratch.SGD(0.03, 0.9, 1e-4), torchref.SGD(0.03, 0.9, 1e-4)
+    x, labels = rng.normal(size=(50, 1, 6, 6)), rng.integers(0, 3, 50)
+    for _ in range(300):
+        batch = rng.integers(0, 50, 8)
+        output, cache = net.forward(x[batch], rng)
+        _, loss_cache = loss.forward(output, labels[batch])
+        optimizer.step(net.parameters(), net.backward(loss.backward(loss_cache), cache)[1])
+        masks = {name: torch.from_numpy(mask) for name, mask in cache.masks.items()}
+        params = dict(twin.named_parameters())
+        value = twin_loss(twin(torch.from_numpy(x[batch]), masks), torch.from_numpy(labels[batch]))
+        twin_optimizer.step(params, dict(zip(params, torch.autograd.grad(value, list(params.values())), strict=True)))
+    comparisons = [criteria.drift(name, net.parameters()[name], tensor) for name, tensor in twin.state_dict().items()]
+    oracle.Report("300 steps", tuple(comparisons)).require()
+    for weight in (net.parameters()["c3.weight"], twin.c3.weight.detach().numpy()):
+        assert not weight[absent].any()
+        assert weight[~absent].all()
+
+
 @pytest.mark.parametrize("batch_size", [1, 7, 20])
 def test_online_mini_batch_and_batch_learning_sum_the_same_gradient(batch_size: int, seed: int) -> None:
     """Σ over batches of the summed loss's gradients is the gradient of the whole, whatever the batch size."""
