@@ -14,6 +14,7 @@ from scratch.linear import Linear
 from scratch.module import Module, Sequential, SequentialCache, Shape, Thinning
 from scratch.padding import Canvas2d
 from scratch.pooling import AvgPool2d, MaxPool2d, Subsample2d
+from scratch.regularization import Dropout
 from scratch.validation import Array, check_array, check_generator, check_number, check_sample_shape, check_sizes
 
 Activation: TypeAlias = Module | Callable[[], Module]
@@ -43,7 +44,7 @@ class MLP(Sequential):
     """Multilayer perceptron: a^(l) = f_l(W^(l) a^(l−1) + b^(l)), l = 1 … L.
 
     The layers are named fc1, f1, fc2, f2, …, fcL (and fL, if f_L is given); the parameters fc1.weight, fc1.bias, …,
-    fcL.weight, fcL.bias.
+    fcL.weight, fcL.bias. With dropout, d1 … d(L−1) stand behind f1 … f(L−1).
 
     Parameters
     ----------
@@ -53,6 +54,9 @@ class MLP(Sequential):
         One activation for all hidden layers (the output layer is then linear, as `CrossEntropy` wants it), or a
         sequence: of L−1 for the hidden layers, or of L to give the output layer its f_L too. Each is an object or a
         factory, not a string.
+    dropout:
+        Probability with which a hidden unit is dropped, from 0 up to but not including 1, in a pass that is given masks
+        or a generator (see `Sequential.forward`); 0 adds no layer.
     dtype:
         float32 or float64.
     rng:
@@ -61,9 +65,11 @@ class MLP(Sequential):
     Raises
     ------
     TypeError, ValueError
-        For sizes that are no ints of at least 1, an activation of another kind, or a sequence of another length.
+        For sizes that are no ints of at least 1, an activation of another kind, a sequence of another length, or a
+        probability out of range.
 
     Source: 多层感知机 / 网络结构 and 多层感知机的运算. The slides write y = f_L(z^L); leave f_L out for logits.
+    Dropout: "多层感知机如何约简网络？".
     """
 
     def __init__(
@@ -71,17 +77,21 @@ class MLP(Sequential):
         sizes: Sequence[int],
         activation: Activation | Sequence[Activation] = Tanh,
         *,
+        dropout: float = 0.0,
         dtype: DTypeLike = np.float32,
         rng: np.random.Generator | None = None,
     ) -> None:
         self.sizes = check_sizes(sizes)
         rng = check_generator("rng", rng)
+        dropout = check_number("dropout", dropout, least=0, below=1)
         made = make_activations(activation, len(self.sizes) - 1)
         layers: dict[str, Module] = {}
         for i, (below, here) in enumerate(pairwise(self.sizes), start=1):
             layers[f"fc{i}"] = Linear(below, here, dtype=dtype, rng=rng)
             if i <= len(made):
                 layers[f"f{i}"] = made[i - 1]
+            if dropout and i < len(self.sizes) - 1:
+                layers[f"d{i}"] = Dropout(dropout)
         super().__init__(layers)
 
 

@@ -41,9 +41,7 @@ class SGD:
 
     def __init__(self, lr: float, momentum: float = 0.0, weight_decay: float = 0.0) -> None:
         self.lr = check_number("lr", lr, above=0)
-        self.momentum = check_number("momentum", momentum, least=0)
-        if self.momentum >= 1:
-            raise ValueError(f"momentum is {momentum}, expected a number less than 1")
+        self.momentum = check_number("momentum", momentum, least=0, below=1)
         self.weight_decay = check_number("weight_decay", weight_decay, least=0)
         self.velocity: dict[str, Array] = {}
 

@@ -117,9 +117,7 @@ class Dropout(Module):
     """
 
     def __init__(self, p: float = 0.5) -> None:
-        self.p = check_number("p", p, least=0)
-        if self.p >= 1:
-            raise ValueError(f"p is {p}, expected a number less than 1")
+        self.p = check_number("p", p, least=0, below=1)
 
     def forward(self, x: Array, mask: Mask | np.random.Generator | None = None) -> tuple[Array, DropoutCache]:
         """Any shape -> the same shape.

@@ -221,6 +221,15 @@ NETWORKS = (
     ),
     NetworkCase(
         "MLP",
+        "dropout behind the hidden layers, all squashed",
+        lambda w, d: w.MLP((6, 7, 5, 4), [w.Tanh.lecun, w.Logistic(2.0), w.Tanh], dropout=0.3, dtype=d),
+        lambda w: w.SquaredError(),
+        samples=8,
+        inputs=(6,),
+        outputs=4,
+    ),
+    NetworkCase(
+        "MLP",
         "an empty batch",
         lambda w, d: w.MLP((3, 4, 2), dtype=d),
         lambda w: w.CrossEntropy("sum"),

@@ -14,6 +14,7 @@ from torchref.linear import Linear
 from torchref.module import Sequential, Shape, Thinning
 from torchref.padding import Canvas2d
 from torchref.pooling import AvgPool2d, MaxPool2d, Subsample2d
+from torchref.regularization import Dropout
 from torchref.validation import check_generator, check_number, check_sample_shape, check_sizes, check_tensor
 
 Activation: TypeAlias = nn.Module | Callable[[], nn.Module]
@@ -44,7 +45,7 @@ class MLP(Sequential):
     """Multilayer perceptron: a^(l) = f_l(W^(l) a^(l−1) + b^(l)), l = 1 … L.
 
     The layers are named fc1, f1, fc2, f2, …, fcL (and fL, if f_L is given); the parameters fc1.weight, fc1.bias, …,
-    fcL.weight, fcL.bias.
+    fcL.weight, fcL.bias. With dropout, d1 … d(L−1) stand behind f1 … f(L−1).
 
     Parameters
     ----------
@@ -54,6 +55,9 @@ class MLP(Sequential):
         One activation for all hidden layers (the output layer is then linear, as `CrossEntropy` wants it), or a
         sequence: of L−1 for the hidden layers, or of L to give the output layer its f_L too. Each is an object or a
         factory, not a string.
+    dropout:
+        Probability with which a hidden unit is dropped, from 0 up to but not including 1, in a pass that is given masks
+        or a generator (see `Sequential.forward`); 0 adds no layer.
     dtype:
         torch.float32 or torch.float64.
     rng:
@@ -64,9 +68,11 @@ class MLP(Sequential):
     Raises
     ------
     TypeError, ValueError
-        For sizes that are no ints of at least 1, an activation of another kind, or a sequence of another length.
+        For sizes that are no ints of at least 1, an activation of another kind, a sequence of another length, or a
+        probability out of range.
 
     Source: 多层感知机 / 网络结构 and 多层感知机的运算. The slides write y = f_L(z^L); leave f_L out for logits.
+    Dropout: "多层感知机如何约简网络？".
     """
 
     def __init__(
@@ -74,18 +80,22 @@ class MLP(Sequential):
         sizes: Sequence[int],
         activation: Activation | Sequence[Activation] = Tanh,
         *,
+        dropout: float = 0.0,
         dtype: torch.dtype = torch.float32,
         rng: torch.Generator | None = None,
         device: torch.device | str | None = None,
     ) -> None:
         sizes = check_sizes(sizes)
         rng = check_generator("rng", rng)
+        dropout = check_number("dropout", dropout, least=0, below=1)
         made = make_activations(activation, len(sizes) - 1)
         layers: dict[str, nn.Module] = {}
         for i, (below, here) in enumerate(pairwise(sizes), start=1):
             layers[f"fc{i}"] = Linear(below, here, dtype=dtype, rng=rng, device=device)
             if i <= len(made):
                 layers[f"f{i}"] = made[i - 1]
+            if dropout and i < len(sizes) - 1:
+                layers[f"d{i}"] = Dropout(dropout)
         super().__init__(layers)
         self.sizes = sizes
 

@@ -83,9 +83,7 @@ class Dropout(Module):
 
     def __init__(self, p: float = 0.5) -> None:
         super().__init__()
-        self.p = check_number("p", p, least=0)
-        if self.p >= 1:
-            raise ValueError(f"p is {p}, expected a number less than 1")
+        self.p = check_number("p", p, least=0, below=1)
 
     def forward(self, x: Tensor, mask: Tensor | torch.Generator | None = None) -> Tensor:
         """Any shape -> the same shape.

@@ -122,8 +122,15 @@ def check_input_shape(shape: Any, expected: tuple[int | str, ...]) -> None:
         raise ValueError(f"input_shape is {tuple(shape)}, expected ({wanted}), without the batch axis")
 
 
-def check_number(name: str, value: Any, *, above: float | None = None, least: float | None = None) -> float:
-    """Return `value` if it is a finite number, greater than `above` and at least `least`; else raise."""
+def check_number(
+    name: str,
+    value: Any,
+    *,
+    above: float | None = None,
+    least: float | None = None,
+    below: float | None = None,
+) -> float:
+    """Return `value` if it is finite, greater than `above`, at least `least` and less than `below`; else raise."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} is {value!r}, expected a number")
     try:
@@ -136,6 +143,8 @@ def check_number(name: str, value: Any, *, above: float | None = None, least: fl
         raise ValueError(f"{name} is {value}, expected a number greater than {above:g}")
     if least is not None and not number >= least:
         raise ValueError(f"{name} is {value}, expected a number of at least {least:g}")
+    if below is not None and not number < below:
+        raise ValueError(f"{name} is {value}, expected a number less than {below:g}")
     return number
 
 

@@ -221,4 +221,14 @@ MUTANTS = (
         "models.py",
         ("Linear(below, here, dtype=dtype, rng=rng)", "Linear(below, here, rng=rng)"),
     ),
+    mutant("the MLP keeps with probability p", "models.py", ("Dropout(dropout)", "Dropout(1 - dropout)")),
+    mutant("the MLP drops outputs too", "models.py", ("if dropout and i < len(self.sizes) - 1:", "if dropout:")),
+    mutant(
+        "the MLP drops before the squash",
+        "models.py",
+        (
+            '                layers[f"d{i}"] = Dropout(dropout)\n',
+            '                layers[f"d{i}"] = Dropout(dropout)\n                layers[f"f{i}"] = layers.pop(f"f{i}")\n',
+        ),
+    ),
 )

@@ -54,6 +54,19 @@ REFUSALS = (
         ValueError,
         ("activation", "1 or 2"),
     ),
+    *(
+        Refusal(
+            f"MLP, dropout {p!r}",
+            lambda w, p=p: w.module.MLP((3, 2), dropout=p),
+            error,
+            (f"dropout is {p!r}", expected),
+        )
+        for p, error, expected in (
+            (1.0, ValueError, "less than 1"),
+            (-0.1, ValueError, "at least 0"),
+            (True, TypeError, "number"),
+        )
+    ),
     Refusal("SquaredError('max')", lambda w: w.module.SquaredError("max"), ValueError, ("'max'", "'mean' or 'sum'")),
     Refusal("CrossEntropy('none')", lambda w: w.module.CrossEntropy("none"), ValueError, ("'none'", "'sum'")),
     Refusal("L2Penalty(-1)", lambda w: w.module.L2Penalty(-1.0), ValueError, ("decay is -1", "at least 0")),
