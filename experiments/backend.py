@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.floating[Any]]
 Labels = NDArray[np.int64]
+Masks = Mapping[str, NDArray[np.bool_]]
+"""Which units stay, (N, units), by the names of the layers that drop the others."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,20 +41,23 @@ class Backend(Protocol):
     name: str
     lr: float
 
-    def gradients(self, images: Array, labels: Labels) -> Step:
-        """Forward and backward pass over a batch: images as `networks.inputs` gives them, labels (N,)."""
+    def gradients(self, images: Array, labels: Labels, masks: Masks | None = None) -> Step:
+        """Forward and backward pass over a batch: images as `networks.inputs` gives them, labels (N,).
+
+        Units are dropped by `masks`; without them none is.
+        """
         ...
 
     def update(self, grads: Mapping[str, Array]) -> None:
         """Make one step of the optimiser along these gradients."""
         ...
 
-    def trace(self, images: Array) -> dict[str, Array]:
-        """Return the output of every layer, by layer name in the order of computation."""
+    def trace(self, images: Array, masks: Masks | None = None) -> dict[str, Array]:
+        """Return the output of every layer, by layer name in the order of computation; `masks` as in `gradients`."""
         ...
 
     def predict(self, images: Array) -> Array:
-        """Return the outputs (N, K), computed without gradients."""
+        """Return the outputs (N, K) of the whole network, computed without gradients."""
         ...
 
     def loss(self, outputs: Array, labels: Labels) -> float:

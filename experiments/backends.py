@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 import scratch
 import torchref
-from experiments.backend import Array, Backend, Labels, Step
+from experiments.backend import Array, Backend, Labels, Masks, Step
 from experiments.config import TrainConfig
 from experiments.errors import USAGE_ERROR, UserError
 from experiments.networks import DataShape, scratch_network, torch_network
@@ -46,11 +46,11 @@ class ScratchBackend:
     def lr(self, rate: float) -> None:
         self.optimizer.lr = rate
 
-    def gradients(self, images: Array, labels: Labels) -> Step:
+    def gradients(self, images: Array, labels: Labels, masks: Masks | None = None) -> Step:
         """See `Backend`."""
         # Overflow is reported by the loop, with the tensor in which it began; NumPy's warning would only say less.
         with np.errstate(over="ignore", invalid="ignore"):
-            outputs, cache = self.net.forward(images)
+            outputs, cache = self.net.forward(images, masks)
             loss, loss_cache = self.criterion.forward(outputs, labels)
             _, grads = self.net.backward(self.criterion.backward(loss_cache), cache)
         return Step(float(loss), outputs, grads)
@@ -60,10 +60,10 @@ class ScratchBackend:
         with np.errstate(over="ignore", invalid="ignore"):
             self.optimizer.step(self.net.parameters(), grads)
 
-    def trace(self, images: Array) -> dict[str, Array]:
+    def trace(self, images: Array, masks: Masks | None = None) -> dict[str, Array]:
         """See `Backend`."""
         with np.errstate(over="ignore", invalid="ignore"):
-            return self.net.trace(images)
+            return self.net.trace(images, masks)
 
     def predict(self, images: Array) -> Array:
         """See `Backend`."""
@@ -136,9 +136,9 @@ class TorchBackend:
     def lr(self, rate: float) -> None:
         self.optimizer.lr = rate
 
-    def gradients(self, images: Array, labels: Labels) -> Step:
+    def gradients(self, images: Array, labels: Labels, masks: Masks | None = None) -> Step:
         """See `Backend`."""
-        outputs = self.net(self._tensor(images))
+        outputs = self.net(self._tensor(images), self._masks(masks))
         loss = self.criterion(outputs, self._tensor(labels))
         grads = torch.autograd.grad(loss, list(self._params.values()))
         return Step(
@@ -151,10 +151,11 @@ class TorchBackend:
         """See `Backend`."""
         self.optimizer.step(self._params, {name: self._tensor(grad) for name, grad in grads.items()})
 
-    def trace(self, images: Array) -> dict[str, Array]:
+    def trace(self, images: Array, masks: Masks | None = None) -> dict[str, Array]:
         """See `Backend`."""
         with torch.no_grad():
-            return {name: _array(output) for name, output in self.net.trace(self._tensor(images)).items()}
+            outputs = self.net.trace(self._tensor(images), self._masks(masks))
+        return {name: _array(output) for name, output in outputs.items()}
 
     def predict(self, images: Array) -> Array:
         """See `Backend`."""
@@ -192,6 +193,9 @@ class TorchBackend:
         """See `Backend`."""
         # Copies: from_numpy shares its memory, and the optimiser updates the velocities in place.
         self.optimizer.load_state_dict({name: self._tensor(value.copy()) for name, value in state.items()})
+
+    def _masks(self, masks: Masks | None) -> dict[str, torch.Tensor] | None:
+        return None if masks is None else {name: self._tensor(mask) for name, mask in masks.items()}
 
     def _tensor(self, array: NDArray[Any]) -> torch.Tensor:
         # A data set's arrays are read-only, which torch has no notion of: those are copied.

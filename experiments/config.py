@@ -81,7 +81,7 @@ class TrainConfig:
     """Passes over the training images."""
 
     seed: Whole = 0
-    """Decides the initial weights and the order of the images."""
+    """Decides the initial weights, the order of the images and the units that are dropped."""
 
     device: str = "cpu"
     """Where the torch backend computes: cpu, cuda or cuda:N. scratch is always on the CPU."""
@@ -148,6 +148,10 @@ class MlpConfig(TrainConfig):
 
     hidden: Annotated[tuple[int, ...], word(parse_hidden, "N,N,...", commas)] = (300, 100)
     """Units in each hidden layer, from the input side to the output side."""
+
+    dropout: Real = 0.0
+    """Probability with which training drops a hidden unit, from 0 to below 1. Training losses and errors are then those
+    of the thinned network; validation and test drop nothing."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -73,7 +73,8 @@ def scratch_network(
             rng=rng,
         )
     assert isinstance(config, MlpConfig)
-    return scratch.MLP(layer_sizes(config, shape), activation, dtype=config.dtype, rng=rng)
+    sizes = layer_sizes(config, shape)
+    return scratch.MLP(sizes, activation, dropout=config.dropout, dtype=config.dtype, rng=rng)
 
 
 def torch_network(config: TrainConfig, shape: DataShape, device: torch.device) -> torchref.Sequential:
@@ -93,10 +94,13 @@ def torch_network(config: TrainConfig, shape: DataShape, device: torch.device) -
             device=device,
         )
     assert isinstance(config, MlpConfig)
-    return torchref.MLP(layer_sizes(config, shape), activation, dtype=dtype, rng=rng, device=device)
+    sizes = layer_sizes(config, shape)
+    return torchref.MLP(sizes, activation, dropout=config.dropout, dtype=dtype, rng=rng, device=device)
 
 
 def title(config: TrainConfig, shape: DataShape, parameters: int) -> str:
-    """Return what the header of a run calls its network: "784-300-100-10" or "lenet5", and how large it is."""
+    """Return what the header of a run calls its network, "784-300-100-10" or "lenet5", its size, and what it drops."""
     name = "-".join(map(str, layer_sizes(config, shape))) if isinstance(config, MlpConfig) else config.model
-    return f"{name} {parameters:,} parameters"
+    drops = isinstance(config, MlpConfig) and config.dropout
+    thinned = f", dropout {drops} (training losses are the thinned network's)" if drops else ""
+    return f"{name} {parameters:,} parameters{thinned}"

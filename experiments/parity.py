@@ -11,8 +11,9 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
-from experiments.backend import Array, Labels, Step
+from experiments.backend import Array, Labels, Masks, Step
 from experiments.backends import ScratchBackend, TorchBackend
 from experiments.config import TrainConfig
 from experiments.metrics import MetricsFile, Row
@@ -24,6 +25,7 @@ from torchref.oracle import criteria
 from torchref.oracle.criteria import relative_distance
 from torchref.oracle.linear import LINEAR, SELECTION
 from torchref.oracle.network import force, judge_pass, run
+from torchref.oracle.thinning import ThinnedCandidate, thinned
 from torchref.pooling import MaxPool2d
 
 #: Layers that are judged on their own; an activation's truth to more digits takes longer than the training.
@@ -81,7 +83,13 @@ class Lockstep:
         self.board = Board(folder.path, after_update)
 
     def forced(
-        self, backend: ScratchBackend, images: Array, labels: Labels, step: Step, trace: Mapping[str, Array]
+        self,
+        backend: ScratchBackend,
+        images: Array,
+        labels: Labels,
+        step: Step,
+        trace: Mapping[str, Array],
+        masks: Masks | None = None,
     ) -> Row:
         """Compare the hand-made step with the oracle's on the same weights and batch: criteria 4 and 2.
 
@@ -93,6 +101,8 @@ class Lockstep:
             The batch.
         step, trace:
             What it computed for them.
+        masks:
+            The units that it was to keep; the oracle keeps the same. None where nothing is dropped.
 
         Returns
         -------
@@ -108,17 +118,19 @@ class Lockstep:
             what is wrong where no distance can be measured.
         """
         self.twin.load_parameters(backend.parameters())
-        oracle = run(self.twin.net, self.twin.criterion, images, labels)
+        twin, ours = self._thinned(masks), ThinnedCandidate(backend.net, masks or {}).layers
+        oracle = run(twin, self.twin.criterion, images, labels)
         layers = {
             f"{name} {c.tensor}": c
-            for name, layer in self.twin.net.named_children()
+            for name, layer in twin.named_children()
             if isinstance(layer, _FORCED)
-            for c in force(backend.net.layers[name], layer, oracle.seen[name])
+            for c in force(ours[name], layer, oracle.seen[name])
         }
-        while oracle.kinked and len(labels) > 1:
-            images, labels = images[: len(labels) // 2], labels[: len(labels) // 2]
-            step, trace = backend.gradients(images, labels), backend.trace(images)
-            oracle = run(self.twin.net, self.twin.criterion, images, labels)
+        while oracle.kinked and (half := len(labels) // 2):
+            images, labels = images[:half], labels[:half]
+            masks = None if masks is None else {name: mask[:half] for name, mask in masks.items()}
+            step, trace = backend.gradients(images, labels, masks), backend.trace(images, masks)
+            oracle = run(self._thinned(masks), self.twin.criterion, images, labels)
         mine: dict[str, Any] = {f"output/{layer}": y for layer, y in trace.items()}
         mine["loss"] = np.dtype(self.config.dtype).type(step.loss)
         mine |= {f"grad/{name}": grad for name, grad in step.grads.items()}
@@ -130,6 +142,11 @@ class Lockstep:
             "images": 0 if oracle.kinked else len(labels),
             "faults": faults | {name: c.fault for name, c in layers.items() if c.fault},
         }
+
+    def _thinned(self, masks: Masks | None) -> nn.Sequential:
+        twin = thinned(self.twin.net, masks)
+        assert isinstance(twin, nn.Sequential)
+        return twin
 
     def log(
         self,

@@ -13,6 +13,7 @@ from experiments.checkpoint import Checkpoint
 from experiments.config import TrainConfig
 from experiments.console import Reporter
 from experiments.data import Dataset
+from experiments.dropout import draw_masks
 from experiments.errors import UserError
 from experiments.interrupt import Interrupt
 from experiments.lock import exclusive
@@ -181,9 +182,10 @@ class Training:
         """Make one update in every backend, and log it when it is due."""
         for wing in self.wings:
             wing.backend.lr = learning_rate(self.config.schedule, self.config.lr, update - 1, self.updates)
-        steps = [wing.compute(images, labels) for wing in self.wings]
+        masks = draw_masks(self.config, update, len(labels))
+        steps = [wing.compute(images, labels, masks) for wing in self.wings]
         for wing, step in zip(self.wings, steps, strict=True):
-            began = find_nonfinite(wing.backend, images, step)
+            began = find_nonfinite(wing.backend, images, step, masks)
             if began:
                 raise UserError(
                     f"training stopped at update {update:,} (epoch {epoch}, batch {batch}): in the {wing.backend.name} "
@@ -196,11 +198,11 @@ class Training:
             if self.lockstep and update == DRIFT_STEPS:
                 self.lockstep.log_params(update, epoch, self._both_parameters())
             return steps
-        traces = [wing.backend.trace(images) for wing in self.wings]
+        traces = [wing.backend.trace(images, masks) for wing in self.wings]
         before = [{name: p.copy() for name, p in wing.backend.parameters().items()} for wing in self.wings]
         first, forced = self.wings[0].backend, {}
         if self.lockstep and isinstance(first, ScratchBackend):
-            forced = self.lockstep.forced(first, images, labels, steps[0], traces[0])
+            forced = self.lockstep.forced(first, images, labels, steps[0], traces[0], masks)
         for wing, step, old, trace in zip(self.wings, steps, before, traces, strict=True):
             wing.update(step)
             wing.log(update, epoch, step, labels, old, trace)

@@ -65,7 +65,7 @@ def _number_problem(name: str, value: Any, got: str) -> str | None:
         return f"expected a number, {got}"
     if name == "lr" and not (math.isfinite(value) and value > 0):
         return f"expected a finite number greater than 0, {got}"
-    if name == "momentum" and not 0 <= value < 1:
+    if name in ("momentum", "dropout") and not 0 <= value < 1:
         return f"expected a number from 0 to below 1, {got}"
     if name == "weight_decay" and not (math.isfinite(value) and value >= 0):
         return f"expected a finite number of at least 0, {got}"

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments import metrics
-from experiments.backend import Array, Backend, Labels, Step
+from experiments.backend import Array, Backend, Labels, Masks, Step
 from experiments.checkpoint import Checkpoint, Checkpoints
 from experiments.config import TrainConfig
 from experiments.errors import UserError
@@ -59,10 +59,10 @@ class Wing:
             settings = {name: value for name, value in config.to_dict().items() if name not in NO_HPARAMS}
             self.board.begin_hparams({**settings, "backend": backend.name}, HPARAM_METRICS)
 
-    def compute(self, images: Array, labels: Labels) -> Step:
-        """Run the gradients of a batch, on the clock."""
+    def compute(self, images: Array, labels: Labels, masks: Masks | None = None) -> Step:
+        """Run the gradients of a batch, with the units dropped that `masks` leave out, on the clock."""
         begun = time.perf_counter()
-        step = self.backend.gradients(images, labels)
+        step = self.backend.gradients(images, labels, masks)
         self._clock(time.perf_counter() - begun)
         self.progress.loss += step.loss * len(labels)
         self.progress.wrong += round(metrics.error_rate(step.outputs, labels) * len(labels))

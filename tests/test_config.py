@@ -32,7 +32,7 @@ CHANGED: dict[str, typing.Any] = {
     "threads": 2,
 }
 OWN: dict[str, dict[str, typing.Any]] = {
-    "mlp": {"hidden": (30, 20, 10)},
+    "mlp": {"hidden": (30, 20, 10), "dropout": 0.5},
     "lenet5": {"pooling": "max", "c3": "dense"},
 }
 
@@ -101,6 +101,10 @@ def test_json_that_is_no_object_is_refused(text: str) -> None:
         ("momentum", 1.0),
         ("momentum", -0.1),
         ("momentum", float("nan")),
+        ("dropout", 1.0),
+        ("dropout", -0.1),
+        ("dropout", float("nan")),
+        ("dropout", "half"),
         ("weight_decay", -1e-9),
         ("weight_decay", float("nan")),
         ("weight_decay", float("inf")),
@@ -143,7 +147,16 @@ def test_out_of_range_is_a_usage_error_naming_flag_and_value(name: str, value: t
 
 @pytest.mark.parametrize(
     "settings",
-    [{"momentum": 0}, {"seed": 0}, {"lr": 1}, {"weight_decay": 0}, {"threads": 0}, {"hidden": (1,)}, {"batch_size": 1}],
+    [
+        {"momentum": 0},
+        {"dropout": 0},
+        {"seed": 0},
+        {"lr": 1},
+        {"weight_decay": 0},
+        {"threads": 0},
+        {"hidden": (1,)},
+        {"batch_size": 1},
+    ],
 )
 def test_the_edges_of_the_ranges_are_allowed(settings: dict[str, typing.Any]) -> None:
     config = MlpConfig(**settings)

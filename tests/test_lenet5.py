@@ -149,8 +149,8 @@ def test_a_gradient_of_an_absent_link_turns_the_run_into_a_fail(tmp_path, monkey
     """The mask is forgotten in the gradient of one link: its weight leaves 0, and both are named."""
     real = ScratchBackend.gradients
 
-    def gradients(self, images, labels):
-        step = real(self, images, labels)
+    def gradients(self, images, labels, masks=None):
+        step = real(self, images, labels, masks)
         weight = step.grads["c3.weight"].copy()
         weight[0, 3, 2, 1] = 1e-12  # map 0 of C3 sees maps 0 to 2 of S2
         return Step(step.loss, step.outputs, {**step.grads, "c3.weight": weight})

@@ -197,8 +197,8 @@ def test_a_planted_bug_turns_the_run_into_a_fail(tmp_path, monkeypatch):
 
     right = ScratchBackend.gradients
 
-    def wrong(self, images, labels):
-        step = right(self, images, labels)
+    def wrong(self, images, labels, masks=None):
+        step = right(self, images, labels, masks)
         one = right(self, images[:1], labels[:1])
         return Step(
             step.loss,

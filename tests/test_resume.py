@@ -310,10 +310,10 @@ def test_rows_and_events_after_the_checkpoint_are_replaced(tmp_path, monkeypatch
     """Die at update 11, after rows at 1, 5 and 10, with the last checkpoint after update 8; and leave half a line."""
     real = Wing.compute
 
-    def compute(self, images, labels):
+    def compute(self, images, labels, masks):
         if self.progress.total_images == 64 * 11:
             raise KilledError
-        return real(self, images, labels)
+        return real(self, images, labels, masks)
 
     monkeypatch.setattr(Wing, "compute", compute)
     with pytest.raises(KilledError):
