@@ -14,9 +14,9 @@ from experiments.config import LeNet5Config, MlpConfig
 from experiments.config_files import load_toml
 from experiments.data import load
 from experiments.dropout import draw_masks
+from experiments.errors import UserError
 from experiments.metrics import read_rows
 from experiments.networks import DataShape, data_shape, inputs, scratch_network, title, torch_network
-from experiments.nonfinite import find_nonfinite
 from experiments.runs import RunFolder
 from tests.running import arrays, assert_same_bits, finished, run, small
 from tests.test_parity import lockstep, named
@@ -178,7 +178,7 @@ def test_one_unit_dropped_in_one_backend_only_fails_the_lockstep(backend, dtype,
     assert set(said) <= {check["name"] for check in summary.parity["checks"] if not check["passed"]}
 
 
-def test_near_a_kink_a_part_of_the_batch_is_compared_with_its_part_of_the_masks(tmp_path):
+def test_near_a_kink_a_part_of_the_batch_is_compared_with_its_part_of_the_masks(tmp_path, monkeypatch):
     comparison, backend = lockstep(tmp_path, activation="relu", hidden=(20, 9), **THINNED)
     images, labels = np.random.default_rng(0).standard_normal((8, 6)), np.arange(8) % 3
     images[5] = 0  # with zero biases, all its units sit on the kink
@@ -186,7 +186,13 @@ def test_near_a_kink_a_part_of_the_batch_is_compared_with_its_part_of_the_masks(
     backend.load_parameters({n: np.zeros_like(p) if n.endswith("bias") else p for n, p in backend.parameters().items()})
     masks = draw_masks(comparison.config, 1, 8)
     step, trace = backend.gradients(images, labels, masks), backend.trace(images, masks)
+    given = []
+    real = backend.gradients
+    monkeypatch.setattr(backend, "gradients", lambda x, y, part: given.append(part) or real(x, y, part))
     result = comparison.forced(backend, images, labels, step, trace, masks)
+    assert [(part["d1"].tolist(), part["d2"].tolist()) for part in given] == [
+        (masks["d1"][:4].tolist(), masks["d2"][:4].tolist())
+    ]
     assert (result["images"], result["faults"]) == (4, {})
     assert max(result["forced"].values()) <= criteria.NETWORK
     assert {name.split()[0] for name in result["layers"]} == {"fc1", "d1", "fc2", "d2", "fc3"}
@@ -194,17 +200,16 @@ def test_near_a_kink_a_part_of_the_batch_is_compared_with_its_part_of_the_masks(
     comparison.close()
 
 
-def test_a_value_that_overflows_where_units_are_enlarged_is_found_there():
-    config = small(hidden=(5, 4), dropout=0.5, activation="identity")
-    backend = build("scratch", config, initial_parameters(config, SHAPE), SHAPE)
-    images, labels = np.ones((2, 6), np.float32), np.array([0, 1])
-    params = backend.parameters()
-    backend.load_parameters({**params, "fc1.bias": np.full(5, 3e38, np.float32)})
-    masks = draw_masks(config, 1, 2)
-    step = backend.gradients(images, labels, masks)
-    assert str(find_nonfinite(backend, images, step, masks)).startswith(
-        f"output of layer d1 ({masks['d1'].sum()} of 10 values)"
-    )
+def test_a_value_that_overflows_where_units_are_enlarged_is_found_there(tmp_path, monkeypatch):
+    def initial(config, shape):
+        params = initial_parameters(config, shape)
+        return {**params, "fc1.bias": np.full_like(params["fc1.bias"], 3e38)}  # twice that is beyond float32
+
+    monkeypatch.setattr("experiments.training.initial_parameters", initial)
+    with pytest.raises(
+        UserError, match=r"update 1 .* in the scratch backend the output of layer d1 \(\d+ of 768 values"
+    ):
+        run(small(dropout=0.5, activation="identity"), tmp_path)
 
 
 def test_it_is_set_on_the_command_line_or_in_a_file_and_shown(tmp_path, capsys):
