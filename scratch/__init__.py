@@ -1,7 +1,7 @@
 """The lecture's networks by hand, in NumPy, with every gradient derived on paper.
 
-NaN and infinity flow through as IEEE says, and as they do in torch, but for one thing: torch's float32 convolutions on a
-CPU skip the taps that lie in the padding, where 0·∞ makes NaN here. Where an operation makes one of finite numbers, NumPy
+NaN and infinity flow through as IEEE says, and as they do in torch. One exception: torch's float32 convolutions on a CPU
+skip the taps that fall on padding, where 0·∞ makes NaN here. Where an operation makes one of finite numbers, NumPy
 warns (RuntimeWarning) and torch does not; `numpy.errstate` silences it.
 
 Read a file here beside the file of the same name in `torchref`: same classes, arguments, parameter names and shapes.
