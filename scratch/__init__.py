@@ -1,6 +1,6 @@
 """The lecture's networks by hand, in NumPy, with every gradient derived on paper.
 
-NaN and infinity flow through as IEEE says, and as they do in torch. One exception: torch's float32 convolutions on a CPU
+NaN and infinity flow through as IEEE says, and as they do in torch. One exception: torch's float32 convolutions on CPUs
 skip the taps that fall on padding, where 0·∞ makes NaN here. Where an operation makes one of finite numbers, NumPy
 warns (RuntimeWarning) and torch does not; `numpy.errstate` silences it.
 
