@@ -1,6 +1,6 @@
 """Mistakes in the losses, the penalty and the optimiser."""
 
-from tests.mutants.mutant import mutant
+from tests.mutants.mutant import in_buffer, mutant
 
 MUTANTS = (
     # loss.py
@@ -38,6 +38,14 @@ MUTANTS = (
         "cross-entropy gradient written into the cache",
         "loss.py",
         ("doutput = cache.softmax.copy()", "doutput = cache.softmax"),
+    ),
+    mutant(
+        "cross-entropy gradient in a buffer",
+        "loss.py",
+        (
+            "        return doutput / cache.divisor\n",
+            f"        doutput = doutput / cache.divisor\n{in_buffer('doutput')}        return doutput\n",
+        ),
     ),
     mutant(
         "cross-entropy as −ln(softmax)",

@@ -39,6 +39,16 @@ def mutant(name: str, file: str, *replacements: tuple[str, str]) -> Mutant:
     return Mutant(name, tuple(Edit(file, old, new) for old, new in replacements))
 
 
+def in_buffer(result: str) -> str:
+    """Statements that write `result` into an array of the layer's that the next one of its shape is written into."""
+    return (
+        f"        buffers = self.__dict__.setdefault('buffers', {{}})\n"
+        f"        buffer = buffers.setdefault(({result!r}, {result}.shape), np.empty_like({result}))\n"
+        f"        buffer[...] = {result}\n"
+        f"        {result} = buffer\n"
+    )
+
+
 @contextmanager
 def mutated(bug: Mutant, folder: Path) -> Iterator[ModuleType]:
     """A copy of `scratch` with the bug in it, imported from `folder`; the original is back in place afterwards.

@@ -1,8 +1,10 @@
 """Mistakes in the fully connected layer, the activations and the networks."""
 
-from tests.mutants.mutant import mutant
+from tests.mutants.mutant import in_buffer, mutant
 
 _DX = "return dy @ weight, dy.T @ x, dy.sum(axis=0)"
+_LINEAR = "        return linear(x, self.weight, self.bias), LinearCache(x)\n"
+_BACKWARD = "        dx, dweight, dbias = linear_backward(dy, cache.x, self.weight)\n"
 _SQUARE = "if weight.shape[0] == weight.shape[1] else"
 
 MUTANTS = (
@@ -202,6 +204,16 @@ MUTANTS = (
             "    if x.strides[1] < 0 < x.size:\n        x = np.ascontiguousarray(x[:, ::-1])\n    z = x @ weight.T\n",
         ),
     ),
+    mutant(
+        "Linear's y in a buffer",
+        "linear.py",
+        (
+            _LINEAR,
+            f"        y = linear(x, self.weight, self.bias)\n{in_buffer('y')}        return y, LinearCache(x)\n",
+        ),
+    ),
+    mutant("Linear's dx in a buffer", "linear.py", (_BACKWARD, _BACKWARD + in_buffer("dx"))),
+    mutant("Linear's dW in a buffer", "linear.py", (_BACKWARD, _BACKWARD + in_buffer("dweight"))),
     # models.py
     mutant(
         "no bias in the MLP",

@@ -1,12 +1,15 @@
 """Mistakes in pooling, sub-sampling, flattening, the canvas and dropout."""
 
-from tests.mutants.mutant import mutant
+from tests.mutants.mutant import in_buffer, mutant
 
 FILE = "pooling.py"
 
 _AREA = "math.prod(self.kernel_size)"
 _AVERAGED = f"        y /= {_AREA}\n"
 _SHARED = f"share = dy / {_AREA}"
+_AVERAGE = "        return y, PoolingCache("
+_MAXIMUM = "        return y, MaxPoolCache("
+_AVERAGE_DX = "        return sum_pool2d_backward(share, cache.size, self.kernel_size, self.stride), {}\n"
 _BETTER = "better = (tap > y) | np.isnan(tap)"
 _WON = "        tap += np.where(winner == index, dy, 0)\n"
 _TAPS = "    for i, j in np.ndindex(kh, kw):\n"
@@ -63,7 +66,17 @@ MUTANTS = (
         FILE,
         (_AVERAGED, f"{_AVERAGED}        y = y.astype(np.float32).astype(x.dtype)\n"),
     ),
+    mutant("average in a buffer", FILE, (_AVERAGE, in_buffer("y") + _AVERAGE)),
+    mutant(
+        "average's dx in a buffer",
+        FILE,
+        (
+            _AVERAGE_DX,
+            f"{_AVERAGE_DX[:-5].replace('return', 'dx =')}\n{in_buffer('dx')}        return dx, {{}}\n",
+        ),
+    ),
     # maximum
+    mutant("maximum in a buffer", FILE, (_MAXIMUM, in_buffer("y") + _MAXIMUM)),
     mutant("ties to the last", FILE, (_BETTER, "better = (tap >= y) | np.isnan(tap)")),
     mutant("maximum drops NaN", FILE, (_BETTER, "better = (tap > y) | np.isnan(y)")),
     mutant("maximum sees NaN in the first pixel only", FILE, (_BETTER, "better = tap > y")),

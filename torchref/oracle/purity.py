@@ -1,7 +1,7 @@
 """Criterion 5: a layer computes from what it is given, changes none of it, and remembers nothing.
 
-Bitwise: inputs and parameters not mutated, results not aliased, a rerun equal, two passes in flight at once kept apart,
-one cache used twice.
+Bitwise: inputs and parameters not mutated, results not aliased, results not written again by a later pass, a rerun
+equal, two passes in flight at once kept apart, one cache used twice.
 """
 
 import contextlib
@@ -88,8 +88,12 @@ def check_purity(layer: LayerCandidate, x: Array, dy: Array) -> list[Comparison]
     # Other passes are begun before the first is finished: a layer that keeps its input, or anything else, on itself
     # mixes them up.
     _begin_others(layer, x)
+    overwritten = _differences({"y": first_y}, {"y": y}, "after another forward pass")
     first = results(dy, cache)
     kept = _snapshot(first)
+    # Another gradient: from the same one, an output buffer would be filled with the same numbers again.
+    results(-dy, cache)
+    renewed = _differences(kept, first, "after another backward pass")
     second = results(dy, cache)
     again_y, again_cache = layer.forward(x)
     again_y = np.array(again_y)
@@ -97,11 +101,12 @@ def check_purity(layer: LayerCandidate, x: Array, dy: Array) -> list[Comparison]
     return [
         _verdict("forward leaves its arguments alone", mutation),
         _verdict("y is not aliased", alias),
+        _verdict("y is returned anew", overwritten),
         _verdict("backward leaves its arguments alone", _changed(before, {"x": x, "dy": dy, **layer.parameters()})),
         _verdict("y survives backward", _differences({"y": first_y}, {"y": y}, "after backward")),
         _verdict("gradients are not aliased", _aliases(first, given)),
         _verdict("backward twice from one cache", _differences(kept, second, "the second time")),
-        _verdict("gradients are returned anew", _differences(kept, first, "after a second backward")),
+        _verdict("gradients are returned anew", renewed),
         _verdict(
             "rerun",
             _differences({"y": first_y, **kept}, {"y": again_y, **again}, "in a rerun, or by another pass between"),
@@ -114,19 +119,29 @@ def check_loss_purity(loss: LossCandidate, output: Array, target: Array) -> list
     given = {"output": output, "target": target}
     before = _snapshot(given)
     value, cache = loss.forward(output, target)
-    loss.forward(_another(output), _another_target(target, output.shape[1]))
+    value = np.asarray(value)
+    first_value = np.array(value)
+    _, other_cache = loss.forward(_another(output), _another_target(target, output.shape[1]))
+    overwritten = _differences({"value": first_value}, {"value": value}, "after another forward pass")
+    # Another output of the same shape: an output buffer might be kept for each.
+    _, same_shape_cache = loss.forward(-output, target)
     doutput = np.asarray(loss.backward(cache))
     kept = np.array(doutput)
+    loss.backward(other_cache)
+    loss.backward(same_shape_cache)
+    renewed = _differences({"doutput": kept}, {"doutput": doutput}, "after another backward pass")
     second = np.asarray(loss.backward(cache))
     again, again_cache = loss.forward(output, target)
     rerun = {"value": np.asarray(again), "doutput": np.asarray(loss.backward(again_cache))}
     return [
         _verdict("loss leaves its arguments alone", _changed(before, given)),
+        _verdict("value is returned anew", overwritten),
         _verdict("doutput is not aliased", _aliases({"doutput": doutput}, given)),
         _verdict(
             "backward twice from one cache", _differences({"doutput": kept}, {"doutput": second}, "the second time")
         ),
-        _verdict("rerun", _differences({"value": np.asarray(value), "doutput": kept}, rerun, "in a rerun")),
+        _verdict("doutput is returned anew", renewed),
+        _verdict("rerun", _differences({"value": first_value, "doutput": kept}, rerun, "in a rerun")),
     ]
 
 
@@ -134,15 +149,25 @@ def check_penalty_purity(penalty: PenaltyCandidate, params: Mapping[str, Array])
     """Criterion 5 for a penalty."""
     before = _snapshot(params)
     value, cache = penalty.forward(params)
-    penalty.forward({name: _another(array) for name, array in params.items()})
+    value = np.asarray(value)
+    first_value = np.array(value)
+    _, other_cache = penalty.forward({name: _another(array) for name, array in params.items()})
+    overwritten = _differences({"value": first_value}, {"value": value}, "after another forward pass")
+    # Other values of the same shape: an output buffer might be kept for each.
+    _, same_shape_cache = penalty.forward({name: array + 1 for name, array in params.items()})
     grads = penalty.backward(cache)
     kept = _snapshot(grads)
+    penalty.backward(other_cache)
+    penalty.backward(same_shape_cache)
+    renewed = _differences(kept, grads, "after another backward pass")
     second = penalty.backward(cache)
     again, again_cache = penalty.forward(params)
     rerun = {"value": np.asarray(again), **penalty.backward(again_cache)}
     return [
         _verdict("penalty leaves its arguments alone", _changed(before, params)),
+        _verdict("value is returned anew", overwritten),
         _verdict("gradients are not aliased", _aliases(grads, params)),
         _verdict("backward twice from one cache", _differences(kept, second, "the second time")),
-        _verdict("rerun", _differences({"value": np.asarray(value), **kept}, rerun, "in a rerun")),
+        _verdict("gradients are returned anew", renewed),
+        _verdict("rerun", _differences({"value": first_value, **kept}, rerun, "in a rerun")),
     ]
