@@ -16,6 +16,7 @@ import torch
 
 import torchref
 from tests import cases
+from tests.drawing import check_drawn
 from torchref import oracle
 from torchref.oracle import criteria
 from torchref.oracle.candidate import to_tensor
@@ -124,7 +125,7 @@ def layer_reports(case: cases.LayerCase, wing: ModuleType, dtype: str, seed: int
         x = integers(rng, first, dtype)
         yield check("integers", x, integers(rng, output_shape(x), dtype), integers=True)
     if case.masked:
-        yield check_drawn(f"{title}, drawn", candidate, twin, dtype, rng)
+        yield check_mask(f"{title}, drawn", candidate, twin, dtype, rng)
 
 
 def draw_mask(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
@@ -148,23 +149,31 @@ def is_whole(twin: torch.nn.Module, *, masked: bool) -> bool:
     return isinstance(twin, LINEAR + SELECTION + (torchref.MaxPool2d,))
 
 
-def check_drawn(title: str, candidate: Any, twin: Any, dtype: str, rng: np.random.Generator) -> Report:
-    """A generator drops units with probability p, each on its own, says which, and drops others the next time."""
-    x = np.ones((5, 4, 10, 10), dtype)
+def check_mask(title: str, candidate: Any, twin: Any, dtype: str, rng: np.random.Generator) -> Report:
+    """A generator draws the mask (drawing.py), and the mask that the cache has is the one that was used."""
+    x = np.ones((6, 5, 9, 10), dtype)
     y, cache = candidate.forward(x, rng)
-    again, _ = candidate.forward(x, rng)
-    kept, p = cache.mask.sum() / x.size, twin.p
-    spread = 5 * np.sqrt(p * (1 - p) / x.size)
-    faults = {
-        "is another each time": p > 0 and bool((y == again).all()),
-        "is another for each sample": p > 0 and bool((cache.mask == cache.mask[:1]).all()),
-        "is another for each map": p > 0 and bool((cache.mask == cache.mask[:, :1]).all()),
-        "is another for each place": p > 0 and bool((cache.mask == cache.mask[:, :, :1, :1]).all()),
-        "keeps 1 − p of the units": abs(kept - (1 - p)) > spread,
-        "is the one that was used": bool(((y != 0) != cache.mask).any()),
-    }
-    verdicts = (Comparison(f"mask {what}", "5 form", np.inf if fault else 0.0) for what, fault in faults.items())
-    return Report(title, tuple(verdicts))
+    used = Comparison("the mask is the one that was used", "5 form", np.inf if ((y != 0) != cache.mask).any() else 0.0)
+
+    def draw(generator: np.random.Generator) -> dict[str, np.ndarray]:
+        return {"": candidate.forward(x, generator)[1].mask}
+
+    drawn = check_drawn(title, draw, np.random.default_rng, {"": twin.p}, int(rng.integers(2**32)))
+    return Report(title, (used, *drawn.comparisons))
+
+
+def check_masks(title: str, candidate: Any, twin: Any, case: cases.NetworkCase, dtype: str, seed: int) -> Report:
+    """One generator draws the masks of all layers in a network (drawing.py), in a traced pass as in another."""
+    x = normal(np.random.default_rng(seed), (60, *case.inputs), dtype)
+
+    def draw(generator: np.random.Generator) -> dict[str, np.ndarray]:
+        return dict(candidate.forward(x, generator)[1].masks)
+
+    p = {name: twin.get_submodule(name).p for name in twin.dropouts()}
+    drawn = check_drawn(title, draw, np.random.default_rng, p, seed)
+    *_, traced = candidate.trace(x, np.random.default_rng(seed)).values()
+    same = np.array_equal(traced, candidate.forward(x, np.random.default_rng(seed))[0])
+    return Report(title, (*drawn.comparisons, Comparison("traced output", "5 form", 0.0 if same else np.inf)))
 
 
 @contextmanager
@@ -227,6 +236,8 @@ def network_reports(case: cases.NetworkCase, wing: ModuleType, dtype: str, seed:
         if dtype == "float64" and not has_threshold(twin):
             some = {"entries": case.entries, "rng": rng, "kinks": has_kinks(twin)}
             yield oracle.check_gradients(f"{label}, finite differences", net, loss, x, target, **some)
+    if twin.dropouts():
+        yield check_masks(f"{title}, drawn", candidate, twin, case, dtype, seed)
     yield check_training(f"{title}, training", candidate, loss, twin, twin_loss, wing, x, target, rng)
 
 

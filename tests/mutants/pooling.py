@@ -209,6 +209,16 @@ MUTANTS = (
         "regularization.py",
         (_DRAWN, "np.broadcast_to(rng.random((*shape[:2], *(1,) * (len(shape) - 2))) >= p, shape)"),
     ),
+    mutant(
+        "one draw for each row of a map",
+        "regularization.py",
+        (_DRAWN, "np.broadcast_to(rng.random((*shape[:-1], 1)) >= p, shape)"),
+    ),
+    mutant(
+        "dropout passes the generator over",
+        "regularization.py",
+        ("dropout_mask(x.shape, self.p, mask)", "dropout_mask(x.shape, self.p, np.random.default_rng())"),
+    ),
     mutant("dropout on without a mask", "regularization.py", (_OFF, "            mask = np.random.default_rng(0)\n")),
     mutant("dropout off returns its argument", "regularization.py", (_OFF, _OFF.replace("x.copy()", "x"))),
     mutant(
