@@ -4,8 +4,8 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
-from scratch.module import Module
-from scratch.validation import Array, check_array, check_like, check_number, check_shape
+from scratch.module import Module, Shape
+from scratch.validation import Array, check_array, check_input_shape, check_like, check_number, check_shape
 
 
 def threshold(x: Array) -> Array:
@@ -215,3 +215,8 @@ class Softmax(Module):
         """y ⊙ (dy − Σ_j dy_j y_j)."""
         check_like("dy", dy, cache.y)
         return softmax_backward(dy, cache.y), {}
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """(K,) -> (K,): the units of one layer, no maps."""
+        check_input_shape(input_shape, ("K",))
+        return input_shape

@@ -16,6 +16,7 @@ from scratch.module import Module, Shape
 from scratch.sizes import convolution_parameters, output_size
 from scratch.validation import (
     Array,
+    Pair,
     check_array,
     check_count,
     check_generator,
@@ -25,8 +26,6 @@ from scratch.validation import (
     check_table,
 )
 
-Pair: TypeAlias = tuple[int, int]
-"""(height, width), in pixels."""
 Table: TypeAlias = NDArray[np.bool_] | Sequence[Sequence[bool]]
 """Which input channel (column) feeds which output channel (row)."""
 
@@ -114,11 +113,11 @@ def initial_weight(
 
 
 class ConvolutionCache(NamedTuple):
-    """The windows of the input (C, kh, kw, H′, W′, N), the weight that was applied, and (H, W) of the input."""
+    """The windows of the input (C, kh, kw, H′, W′, N), the weight that was applied, and the shape of the input."""
 
     columns: Array
     weight: Array
-    size: Pair
+    shape: Shape
 
 
 class _Convolution(Module):
@@ -134,6 +133,7 @@ class _Convolution(Module):
         kernel_size: tuple[int, ...],
         stride: tuple[int, ...],
         padding: tuple[int, ...],
+        *,
         bias: bool,
         connections: Table | None,
         dtype: DTypeLike,
@@ -164,19 +164,20 @@ class _Convolution(Module):
         check_array("x", x, self.weight.dtype)
         check_shape("x", x, ("N", self.in_channels, *self.axes))
         shape = self.output_shape(x.shape[1:])
-        x, weight = in_plane(x), in_plane(masked(self.weight, self.connections))
-        y, columns = conv2d(x, weight, self.bias, *self._steps())
-        return y.reshape(len(y), *shape), ConvolutionCache(columns, weight, x.shape[2:])
+        plane, weight = in_plane(x), in_plane(masked(self.weight, self.connections))
+        y, columns = conv2d(plane, weight, self.bias, *self._steps())
+        return y.reshape(len(x), *shape), ConvolutionCache(columns, weight, x.shape)
 
     def backward(self, dy: Array, cache: ConvolutionCache) -> tuple[Array, dict[str, Array]]:
         """Dy, of the shape of y -> dx, of the shape of x, and the gradients of `weight` and `bias`."""
-        *_, rows, cols, samples = cache.columns.shape
-        places = (rows, cols)[-len(self.axes) :]
+        samples, *sample = cache.shape
         check_array("dy", dy, self.weight.dtype)
-        check_shape("dy", dy, (samples, self.out_channels, *places))
-        dx, dweight, dbias = conv2d_backward(in_plane(dy), cache.columns, cache.weight, cache.size, *self._steps())
-        dx = dx.reshape(samples, self.in_channels, *cache.size[-len(self.axes) :])
+        check_shape("dy", dy, (samples, *self.output_shape(tuple(sample))))
+        *_, height, width = (1, *cache.shape[2:])
+        steps = self._steps()
+        dx, dweight, dbias = conv2d_backward(in_plane(dy), cache.columns, cache.weight, (height, width), *steps)
         dweight = masked(dweight.reshape(self.weight.shape), self.connections)
+        dx = dx.reshape(cache.shape)
         return dx, {"weight": dweight} if self.bias is None else {"weight": dweight, "bias": dbias}
 
     @property
@@ -202,9 +203,8 @@ class _Convolution(Module):
 
     def _steps(self) -> tuple[Pair, Pair]:
         """Stride and padding in the plane."""
-        *up, across = zip(self.stride, self.padding, strict=True)
-        (sh, ph), (sw, pw) = up[0] if up else (1, 0), across
-        return (sh, sw), (ph, pw)
+        (*sh, sw), (*ph, pw) = self.stride, self.padding
+        return (sh[0] if sh else 1, sw), (ph[0] if ph else 0, pw)
 
 
 class Conv1d(_Convolution):
@@ -253,7 +253,13 @@ class Conv1d(_Convolution):
     ) -> None:
         sizes = (check_count("kernel_size", kernel_size),)
         strides, paddings = (check_count("stride", stride),), (check_count("padding", padding, least=0),)
-        super().__init__(in_channels, out_channels, sizes, strides, paddings, bias, connections, dtype, rng)
+        super().__init__(
+            *(in_channels, out_channels, sizes, strides, paddings),
+            bias=bias,
+            connections=connections,
+            dtype=dtype,
+            rng=rng,
+        )
 
 
 class Conv2d(_Convolution):
@@ -276,7 +282,7 @@ class Conv2d(_Convolution):
     connections:
         m: boolean table (out_channels, in_channels), such as LeNet-5's between S2 and C3; None connects all. The
         weight is stored dense and multiplied by the table in forward, so the gradient of an absent link is exactly 0
-        and no optimiser can move it into the output.
+        (NaN, as 0·∞ is, where an unlinked map holds ∞) and no optimiser can move it into the output.
     dtype:
         float32 or float64, of the parameters and so of the input.
     rng:
@@ -319,4 +325,10 @@ class Conv2d(_Convolution):
     ) -> None:
         sizes = check_pair("kernel_size", kernel_size)
         strides, paddings = check_pair("stride", stride), check_pair("padding", padding, least=0)
-        super().__init__(in_channels, out_channels, sizes, strides, paddings, bias, connections, dtype, rng)
+        super().__init__(
+            *(in_channels, out_channels, sizes, strides, paddings),
+            bias=bias,
+            connections=connections,
+            dtype=dtype,
+            rng=rng,
+        )

@@ -113,7 +113,7 @@ def s2_c3_table() -> NDArray[np.bool_]:
     Source: Case Study: LeNet-5, "S2-C3 层采用了连接表"; LeCun et al. 1998, Table I.
     """
     _, *rows = S2_C3.strip("\n").splitlines()
-    return np.array([[row.ljust(51)[4 + 3 * c3] == "X" for row in rows] for c3 in range(16)])
+    return np.array([[cell == "X" for cell in row[4::3].ljust(16)] for row in rows]).T.copy()
 
 
 Pooling: TypeAlias = Literal["subsample", "average", "max"]
@@ -160,7 +160,7 @@ class LeNet5(Sequential):
     Raises
     ------
     TypeError, ValueError
-        For an activation, pooling or output layer of another kind.
+        For an activation, pooling, output layer or background of another kind.
 
     Source: Case Study: LeNet-5; LeCun et al. 1998, section II.B. The slide's "[CONV-POOL-CONV-POOL-CONV-FC]" leaves
     F6 and the output together as FC. Deviation: the output is 10 linear units; the paper's are radial basis functions
@@ -184,22 +184,21 @@ class LeNet5(Sequential):
         if output is not None and not isinstance(output, Module):
             raise TypeError(f"output is {output!r}, expected a Module or None")
 
-        def pool(channels: int) -> Module:
+        def shrinking(name: str, channels: int) -> dict[str, Module]:
             if pooling == "subsample":
-                return Subsample2d(channels, 2, dtype=dtype)
-            return AvgPool2d(2) if pooling == "average" else MaxPool2d(2)
+                subsample = Subsample2d(channels, 2, dtype=dtype)
+                return {name: subsample, f"{name}_f": make_activation(activation)}
+            return {name: AvgPool2d(2) if pooling == "average" else MaxPool2d(2)}
 
         table = None if dense_c3 else s2_c3_table()
         layers: dict[str, Module] = {
             "canvas": Canvas2d(32, check_number("background", background)),
             "c1": Conv2d(1, 6, 5, dtype=dtype, rng=rng),
             "c1_f": make_activation(activation),
-            "s2": pool(6),
-            "s2_f": make_activation(activation),
+            **shrinking("s2", 6),
             "c3": Conv2d(6, 16, 5, connections=table, dtype=dtype, rng=rng),
             "c3_f": make_activation(activation),
-            "s4": pool(16),
-            "s4_f": make_activation(activation),
+            **shrinking("s4", 16),
             "c5": Conv2d(16, 120, 5, dtype=dtype, rng=rng),
             "c5_f": make_activation(activation),
             "flatten": Flatten(),
@@ -207,8 +206,6 @@ class LeNet5(Sequential):
             "f6_f": make_activation(activation),
             "output": Linear(84, 10, dtype=dtype, rng=rng) if output is None else output,
         }
-        if pooling != "subsample":
-            del layers["s2_f"], layers["s4_f"]
         super().__init__(layers)
 
     def forward(self, x: Array, dropout: Thinning = None) -> tuple[Array, SequentialCache]:

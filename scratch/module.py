@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from scratch.validation import Array, check_mapping, state_faults
+from scratch.validation import Array, check_mapping, check_sample_shape, state_faults
 
 Shape: TypeAlias = tuple[int, ...]
 """Of one sample, without the batch axis: (features,), (C, L) or (C, H, W)."""
@@ -67,11 +67,14 @@ class Module:
         return sum(array.size for array in self.parameters().values())
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        """Shape of one sample's output; raises `ValueError` for an input that the layer would refuse."""
-        return input_shape
+        """Shape of one sample's output; raises `TypeError` or `ValueError` for an input that the layer would refuse."""
+        return check_sample_shape(input_shape)
 
     def num_connections(self, input_shape: Shape) -> int:
-        """How many links lead into the units of the layer, those from the biases included, as LeCun et al. count."""
+        """How many links lead into the units of the layer, those from the biases included, as LeCun et al. count.
+
+        Links from a convolution's padding count too, as if the zeros there were units.
+        """
         self.output_shape(input_shape)
         return 0
 

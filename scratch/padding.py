@@ -5,10 +5,16 @@ from typing import NamedTuple
 import numpy as np
 
 from scratch.module import Module, Shape
-from scratch.validation import Array, check_array, check_input_shape, check_like, check_number, check_pair, check_shape
-
-Pair = tuple[int, int]
-"""(height, width), in pixels."""
+from scratch.validation import (
+    Array,
+    Pair,
+    check_array,
+    check_input_shape,
+    check_like,
+    check_number,
+    check_pair,
+    check_shape,
+)
 
 
 class CanvasCache(NamedTuple):
@@ -45,10 +51,12 @@ class Canvas2d(Module):
         self.value = check_number("value", value)
 
     def forward(self, x: Array) -> tuple[Array, CanvasCache]:
-        """(N, C, H, W) -> (N, C, *size); refused if larger than the canvas, or smaller by an odd number of pixels."""
+        """(N, C, H, W) -> (N, C, *size); refused if larger than the canvas, or smaller by an odd number."""
         check_array("x", x)
         check_shape("x", x, ("N", "C", "H", "W"))
         self.output_shape(x.shape[1:])
+        if abs(self.value) > float(np.finfo(x.dtype).max):
+            raise ValueError(f"value is {self.value:g}, expected a number that {x.dtype} can hold")
         y = np.full((*x.shape[:2], *self.size), self.value, x.dtype)
         middle(y, x.shape[2:])[...] = x
         return y, CanvasCache(y, x.shape[2:])

@@ -12,6 +12,7 @@ from scratch.module import Module, Shape
 from scratch.sizes import output_size
 from scratch.validation import (
     Array,
+    Pair,
     check_array,
     check_count,
     check_dtype,
@@ -20,9 +21,6 @@ from scratch.validation import (
     check_pair,
     check_shape,
 )
-
-Pair = tuple[int, int]
-"""(height, width), in pixels."""
 
 
 def taps(x: Array, kernel_size: Pair, stride: Pair) -> Iterator[Array]:
@@ -219,7 +217,7 @@ class Subsample2d(_Pooling):
     ----------
     weight:
         The coefficients (channels,). They start at 1/(kh·kw), where the layer is `AvgPool2d`; the paper does not say
-        how it began.
+        how it began. Weight decay and `L2Penalty` count them among the weights.
     bias:
         (channels,), from 0
 

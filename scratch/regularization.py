@@ -128,7 +128,7 @@ class Dropout(Module):
             The units.
         mask:
             A boolean array of x's shape, True where a unit stays; or a generator that draws it; or None, and the
-            output is a copy of x. `cache.mask` has the mask that was used.
+            output is a copy of x. `cache.mask` has the mask that was used: a given one itself, as a cache keeps x.
 
         Raises
         ------

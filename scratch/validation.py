@@ -11,6 +11,9 @@ from numpy.typing import DTypeLike, NDArray
 Array: TypeAlias = NDArray[np.floating[Any]]
 """A float32 or float64 array; the two precisions everything here computes in."""
 
+Pair: TypeAlias = tuple[int, int]
+"""(height, width), in pixels."""
+
 FLOATING = (np.dtype(np.float32), np.dtype(np.float64))
 
 
@@ -123,7 +126,7 @@ def check_sample_shape(shape: Any, *, least: int = 1) -> tuple[int, ...]:
 
 def check_input_shape(shape: Any, expected: tuple[int | str, ...]) -> None:
     """Raise unless the shape of one sample is made of ints and as expected; a letter stands for any size."""
-    check_sample_shape(shape, least=0)
+    check_sample_shape(shape)
     fits = len(shape) == len(expected) and all(
         isinstance(want, str) or have == want for have, want in zip(shape, expected, strict=True)
     )

@@ -108,3 +108,15 @@ def test_everything_public_is_documented() -> None:
             doc = inspect.getdoc(getattr(wing, name)) or ""
             assert len(doc.splitlines()) > 1, f"{wing.__name__}.{name} needs more than a line"
             assert "Source" in doc or "slides" in doc or name == "Module", f"{wing.__name__}.{name} names no source"
+
+
+def test_a_printed_twin_shows_what_its_layers_are() -> None:
+    printed = repr(torchref.LeNet5(pooling="max", output=torchref.Dropout(0.25)))
+    for line in (
+        "(canvas): Canvas2d(size=(32, 32), value=-0.1)",
+        "(c1): Conv2d(1, 6, kernel_size=(5, 5), stride=(1, 1))",
+        "(s2): MaxPool2d(kernel_size=(2, 2), stride=(2, 2))",
+        "(c3): Conv2d(6, 16, kernel_size=(5, 5), stride=(1, 1), links=60/96)",
+        "(output): Dropout(p=0.25)",
+    ):
+        assert line in printed

@@ -5,8 +5,8 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from torchref.module import Module
-from torchref.validation import check_number, check_shape, check_tensor
+from torchref.module import Module, Shape
+from torchref.validation import check_input_shape, check_number, check_shape, check_tensor
 
 
 class Threshold(Module):
@@ -119,3 +119,8 @@ class Softmax(Module):
         check_tensor("x", x)
         check_shape("x", x, ("N", "K"))
         return torch.softmax(x, dim=1)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """(K,) -> (K,): the units of one layer, no maps."""
+        check_input_shape(input_shape, ("K",))
+        return input_shape

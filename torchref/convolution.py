@@ -12,6 +12,7 @@ from torchref import init
 from torchref.module import Module, Shape
 from torchref.sizes import convolution_parameters, output_size
 from torchref.validation import (
+    Pair,
     check_count,
     check_dtype,
     check_generator,
@@ -22,8 +23,6 @@ from torchref.validation import (
     check_tensor,
 )
 
-Pair: TypeAlias = tuple[int, int]
-"""(height, width), in pixels."""
 Table: TypeAlias = Tensor | Sequence[Sequence[bool]]
 """Which input channel (column) feeds which output channel (row)."""
 
@@ -92,6 +91,12 @@ class _Convolution(Module, _ConvNd):
         self.output_shape(tuple(x.shape[1:]))
         return self._conv_forward(x, masked(self.weight, self.connections), self.bias)
 
+    def extra_repr(self) -> str:
+        """torch's own, and how many links there are."""
+        links = "" if self.connections is None else f", links={int(self.connections.sum())}/{self.connections.numel()}"
+        base: str = super().extra_repr()  # type: ignore[no-untyped-call]  # as torch ships it
+        return base + links
+
     @property
     def num_parameters(self) -> int:
         """The weights of the links that are there, and the biases."""
@@ -118,12 +123,23 @@ class _Convolution(Module, _ConvNd):
 class Conv1d(_Convolution, nn.Conv1d):
     """Convolution in one dimension: `torch.nn.Conv1d` with a table of connections.
 
+    y[n, o, p] = b[o] + Σ_cj m[o, c] · w[o, c, j] · x[n, c, p·s + j − padding]
+
     Parameters
     ----------
     in_channels, out_channels, bias, connections, dtype, rng, device:
         As for `Conv2d`.
     kernel_size, stride, padding:
         Ints, in samples of the signal.
+
+    Attributes
+    ----------
+    weight:
+        (out_channels, in_channels, k)
+    bias:
+        (out_channels,), or None
+    connections:
+        (out_channels, in_channels), or None
 
     Raises
     ------
@@ -166,6 +182,8 @@ class Conv1d(_Convolution, nn.Conv1d):
 class Conv2d(_Convolution, nn.Conv2d):
     """Convolution layer (卷积层): `torch.nn.Conv2d` with a table of connections.
 
+    y[n, o, p, q] = b[o] + Σ_cij m[o, c] · w[o, c, i, j] · x[n, c, p·sh + i − ph, q·sw + j − pw]
+
     Parameters
     ----------
     in_channels, out_channels:
@@ -188,6 +206,15 @@ class Conv2d(_Convolution, nn.Conv2d):
         are there, absent links 0, biases 0.
     device:
         Where the parameters live; None is the CPU.
+
+    Attributes
+    ----------
+    weight:
+        (out_channels, in_channels, kh, kw)
+    bias:
+        (out_channels,), or None
+    connections:
+        (out_channels, in_channels), or None
 
     Raises
     ------

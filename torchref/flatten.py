@@ -25,6 +25,6 @@ class Flatten(Module):
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """(C, H, W) -> (C·H·W,)."""
-        if not check_sample_shape(input_shape, least=0):
+        if not check_sample_shape(input_shape):
             raise ValueError("input_shape is (), expected at least one axis beside the batch's")
         return (math.prod(input_shape),)

@@ -167,7 +167,7 @@ class LeNet5(Sequential):
     Raises
     ------
     TypeError, ValueError
-        For an activation, pooling or output layer of another kind.
+        For an activation, pooling, output layer or background of another kind.
 
     Source: Case Study: LeNet-5; LeCun et al. 1998, section II.B. The slide's "[CONV-POOL-CONV-POOL-CONV-FC]" leaves
     F6 and the output together as FC. Deviation: the output is 10 linear units; the paper's are radial basis functions
@@ -192,22 +192,21 @@ class LeNet5(Sequential):
         if output is not None and not isinstance(output, nn.Module):
             raise TypeError(f"output is {output!r}, expected an nn.Module or None")
 
-        def pool(channels: int) -> nn.Module:
+        def shrinking(name: str, channels: int) -> dict[str, nn.Module]:
             if pooling == "subsample":
-                return Subsample2d(channels, 2, dtype=dtype, device=device)
-            return AvgPool2d(2) if pooling == "average" else MaxPool2d(2)
+                subsample = Subsample2d(channels, 2, dtype=dtype, device=device)
+                return {name: subsample, f"{name}_f": make_activation(activation)}
+            return {name: AvgPool2d(2) if pooling == "average" else MaxPool2d(2)}
 
         table = None if dense_c3 else s2_c3_table()
         layers: dict[str, nn.Module] = {
             "canvas": Canvas2d(32, check_number("background", background)),
             "c1": Conv2d(1, 6, 5, dtype=dtype, rng=rng, device=device),
             "c1_f": make_activation(activation),
-            "s2": pool(6),
-            "s2_f": make_activation(activation),
+            **shrinking("s2", 6),
             "c3": Conv2d(6, 16, 5, connections=table, dtype=dtype, rng=rng, device=device),
             "c3_f": make_activation(activation),
-            "s4": pool(16),
-            "s4_f": make_activation(activation),
+            **shrinking("s4", 16),
             "c5": Conv2d(16, 120, 5, dtype=dtype, rng=rng, device=device),
             "c5_f": make_activation(activation),
             "flatten": Flatten(),
@@ -215,8 +214,6 @@ class LeNet5(Sequential):
             "f6_f": make_activation(activation),
             "output": Linear(84, 10, dtype=dtype, rng=rng, device=device) if output is None else output,
         }
-        if pooling != "subsample":
-            del layers["s2_f"], layers["s4_f"]
         super().__init__(layers)
 
     def forward(self, x: Tensor, dropout: Thinning = None) -> Tensor:

@@ -1,13 +1,11 @@
 """Room around an image, so that a filter's centre can come near the image's border."""
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from torchref.module import Module, Shape
-from torchref.validation import check_input_shape, check_number, check_pair, check_shape, check_tensor
-
-Pair = tuple[int, int]
-"""(height, width), in pixels."""
+from torchref.validation import Pair, check_input_shape, check_number, check_pair, check_shape, check_tensor
 
 
 class Canvas2d(Module):
@@ -38,12 +36,18 @@ class Canvas2d(Module):
         self.value = check_number("value", value)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, C, *size); refused if larger than the canvas, or smaller by an odd number of pixels."""
+        """(N, C, H, W) -> (N, C, *size); refused if larger than the canvas, or smaller by an odd number."""
         check_tensor("x", x)
         check_shape("x", x, ("N", "C", "H", "W"))
         self.output_shape(tuple(x.shape[1:]))
+        if abs(self.value) > torch.finfo(x.dtype).max:
+            raise ValueError(f"value is {self.value:g}, expected a number that {x.dtype} can hold")
         above, left = ((canvas - size) // 2 for canvas, size in zip(self.size, x.shape[2:], strict=True))
         return F.pad(x, (left, left, above, above), value=self.value)
+
+    def extra_repr(self) -> str:
+        """Of the canvas."""
+        return f"size={self.size}, value={self.value}"
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """(C, H, W) -> (C, *size)."""

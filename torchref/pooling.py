@@ -10,6 +10,7 @@ from torchref import init
 from torchref.module import Module, Shape
 from torchref.sizes import output_size
 from torchref.validation import (
+    Pair,
     check_count,
     check_dtype,
     check_input_shape,
@@ -17,9 +18,6 @@ from torchref.validation import (
     check_shape,
     check_tensor,
 )
-
-Pair = tuple[int, int]
-"""(height, width), in pixels."""
 
 
 class _Pooling(Module):
@@ -32,6 +30,10 @@ class _Pooling(Module):
         super().__init__()
         self.kernel_size = check_pair("kernel_size", kernel_size)
         self.stride = self.kernel_size if stride is None else check_pair("stride", stride)
+
+    def extra_repr(self) -> str:
+        """Where the windows lie."""
+        return f"kernel_size={self.kernel_size}, stride={self.stride}"
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """(C, H, W) -> (C, H′, W′)."""
@@ -52,7 +54,7 @@ class _Pooling(Module):
 
 
 class AvgPool2d(_Pooling):
-    """Average over each window.
+    """Average over each window: y[n, c, p, q] = 1/(kh·kw) Σ_ij x[n, c, p·sh + i, q·sw + j].
 
     Parameters
     ----------
@@ -86,7 +88,9 @@ class AvgPool2d(_Pooling):
 
 
 class MaxPool2d(_Pooling):
-    """Maximum of each window; of equal entries the first in the window wins, and receives the gradient.
+    """Maximum of each window: y[n, c, p, q] = max_ij x[n, c, p·sh + i, q·sw + j].
+
+    The gradient goes to the entry that won; of equal ones, to the first in the window.
 
     Parameters
     ----------
@@ -113,7 +117,9 @@ class MaxPool2d(_Pooling):
 
 
 class Subsample2d(_Pooling):
-    """LeNet-5's sub-sampling: the sum of each window, times a coefficient per map, plus a bias per map.
+    """LeNet-5's sub-sampling: y[n, c, p, q] = w[c] · Σ_ij x[n, c, p·sh + i, q·sw + j] + b[c].
+
+    The window is added up, not averaged; the coefficient w, one per map, and the bias are trained.
 
     Parameters
     ----------
@@ -130,7 +136,7 @@ class Subsample2d(_Pooling):
     ----------
     weight:
         The coefficients (channels,). They start at 1/(kh·kw), where the layer is `AvgPool2d`; the paper does not say
-        how it began.
+        how it began. Weight decay and `L2Penalty` count them among the weights.
     bias:
         (channels,), from 0
 

@@ -94,7 +94,7 @@ class Dropout(Module):
             The units.
         mask:
             A boolean tensor of x's shape, True where a unit stays; or a generator that draws it; or None, and the
-            output is a copy of x.
+            output is a copy of x. Either may live on another device than x.
 
         Raises
         ------
@@ -110,7 +110,11 @@ class Dropout(Module):
             came = f"has dtype {mask.dtype}" if isinstance(mask, Tensor) else f"is a {type(mask).__name__}"
             raise TypeError(f"mask {came}, expected a boolean tensor, a torch.Generator or None")
         check_shape("mask", mask, tuple(x.shape))
-        return x * (mask.to(x.dtype) * (1 / (1 - self.p)))
+        return x * (mask.to(device=x.device, dtype=x.dtype) * (1 / (1 - self.p)))
+
+    def extra_repr(self) -> str:
+        """The probability."""
+        return f"p={self.p}"
 
     def dropouts(self) -> tuple[str, ...]:
         """Itself."""

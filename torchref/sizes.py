@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from torchref.validation import check_count
+from torchref.validation import check_count, check_table
 
 
 def output_size(size: int, kernel_size: int, stride: int = 1, padding: int = 0) -> int:
@@ -59,11 +59,15 @@ def convolution_parameters(
     Raises
     ------
     TypeError, ValueError
-        For a number that is no int, or below 1.
+        For a number that is no int, or below 1, or a table of another shape or dtype.
 
     Source: 卷积层的参数个数, (5·5·3 + 1)·10 = 760.
     """
     in_channels, out_channels = check_count("in_channels", in_channels), check_count("out_channels", out_channels)
+    if not isinstance(kernel_size, Sequence) or not kernel_size:
+        raise TypeError(f"kernel_size is {kernel_size!r}, expected a sequence of at least one int")
     extents = [check_count(f"kernel_size[{i}]", extent) for i, extent in enumerate(kernel_size)]
+    if connections is not None:
+        connections = check_table("connections", connections, (out_channels, in_channels))
     links = in_channels * out_channels if connections is None else int(connections.count_nonzero())
-    return links * math.prod(extents) + out_channels * bias
+    return links * math.prod(extents) + out_channels * bool(bias)

@@ -3,10 +3,13 @@
 import math
 import numbers
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
+
+Pair: TypeAlias = tuple[int, int]
+"""(height, width), in pixels."""
 
 FLOATING = (torch.float32, torch.float64)
 INTEGER = (torch.int8, torch.int16, torch.int32, torch.int64, torch.uint8, torch.uint16, torch.uint32, torch.uint64)
@@ -91,7 +94,7 @@ def check_table(name: str, value: Any, shape: tuple[int, int]) -> Tensor:
     if not isinstance(value, Tensor) and (isinstance(value, str) or not isinstance(value, Sequence)):
         raise TypeError(f"{name} is a {type(value).__name__}, expected a boolean tensor or rows of booleans")
     try:
-        table = value.clone() if isinstance(value, Tensor) else torch.tensor(value)
+        table = value.detach().to("cpu", copy=True) if isinstance(value, Tensor) else torch.tensor(value)
     except (TypeError, ValueError, RuntimeError) as error:
         if len({len(row) for row in value if isinstance(row, Sequence)}) > 1:
             raise ValueError(f"{name} has rows of different lengths, expected the shape {shape}") from None
@@ -113,7 +116,7 @@ def check_sample_shape(shape: Any, *, least: int = 1) -> tuple[int, ...]:
 
 def check_input_shape(shape: Any, expected: tuple[int | str, ...]) -> None:
     """Raise unless the shape of one sample is made of ints and as expected; a letter stands for any size."""
-    check_sample_shape(shape, least=0)
+    check_sample_shape(shape)
     fits = len(shape) == len(expected) and all(
         isinstance(want, str) or have == want for have, want in zip(shape, expected, strict=True)
     )

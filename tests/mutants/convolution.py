@@ -1,6 +1,6 @@
 """Mistakes in convolution and its table of connections."""
 
-from tests.mutants.mutant import mutant
+from tests.mutants.mutant import in_buffer, mutant
 
 FILE = "convolution.py"
 
@@ -14,8 +14,9 @@ _WINDOWS = "return np.ascontiguousarray(windows.transpose(0, 4, 5, 1, 2, 3))"
 _MASKED_DW = "        dweight = masked(dweight.reshape(self.weight.shape), self.connections)\n"
 _TABLE = '        self.connections = None if connections is None else check_table("connections", connections, links)\n'
 _MASK = "return weight * connections.reshape(*connections.shape,"
-_RETURNED = "        return y.reshape(len(y), *shape), ConvolutionCache(columns, weight, x.shape[2:])\n"
-_BACKWARD = "conv2d_backward(in_plane(dy), cache.columns, cache.weight, cache.size, *self._steps())"
+_RETURNED = "        return y.reshape(len(x), *shape), ConvolutionCache(columns, weight, x.shape)\n"
+_STEPS = "return (sh[0] if sh else 1, sw), (ph[0] if ph else 0, pw)"
+_BACKWARD = "conv2d_backward(in_plane(dy), cache.columns, cache.weight, (height, width), *steps)"
 
 MUTANTS = (
     # the filter
@@ -49,8 +50,8 @@ MUTANTS = (
         ),
     ),
     # stride and padding
-    mutant("sh and sw swapped", FILE, ("return (sh, sw), (ph, pw)", "return (sw, sh), (ph, pw)")),
-    mutant("ph and pw swapped", FILE, ("return (sh, sw), (ph, pw)", "return (sh, sw), (pw, ph)")),
+    mutant("sh and sw swapped", FILE, (_STEPS, "return (sw, sh[0] if sh else 1), (ph[0] if ph else 0, pw)")),
+    mutant("ph and pw swapped", FILE, (_STEPS, "return (sh[0] if sh else 1, sw), (pw, ph[0] if ph else 0)")),
     mutant("padding on one side", FILE, ("(ph, ph), (pw, pw)", "(2 * ph, 0), (2 * pw, 0)")),
     mutant("padding repeats the border", FILE, ("(pw, pw), (0, 0)))", '(pw, pw), (0, 0)), mode="edge")')),
     mutant(
@@ -73,7 +74,7 @@ MUTANTS = (
         (_ADDED, _ADDED.replace("sh * rows : sh", "rows").replace("sw * cols : sw", "cols")),
     ),
     mutant(
-        "stride for Conv1d's rows too", FILE, ("= up[0] if up else (1, 0), across", "= up[0] if up else across, across")
+        "padding above and below Conv1d's signals too", FILE, ("ph[0] if ph else 0, pw)", "ph[0] if ph else pw, pw)")
     ),
     mutant(
         "signals stood upright", FILE, ("return x[:, :, None] if x.ndim == 3", "return x[..., None] if x.ndim == 3")
@@ -221,11 +222,13 @@ MUTANTS = (
         (_RETURNED, f"        self.columns = columns\n{_RETURNED}"),
         (_BACKWARD, _BACKWARD.replace("cache.columns", "self.columns[..., : len(dy)]")),
     ),
+    mutant("convolution's y in a buffer", FILE, (_RETURNED, in_buffer("y") + _RETURNED)),
+    mutant("convolution's dW in a buffer", FILE, (_MASKED_DW, _MASKED_DW + in_buffer("dweight"))),
     mutant(
         "image's size kept on the layer",
         FILE,
-        (_RETURNED, f"        self.size = x.shape[2:]\n{_RETURNED}"),
-        (_BACKWARD, _BACKWARD.replace("cache.size", "self.size")),
+        (_RETURNED, f"        self.shape = x.shape\n{_RETURNED}"),
+        ("height, width = (1, *cache.shape[2:])", "height, width = (1, *self.shape[2:])"),
     ),
     mutant(
         "convolution's gradient accumulated from call to call",
@@ -236,8 +239,8 @@ MUTANTS = (
         "image scaled in place",
         FILE,
         (
-            "        x, weight = in_plane(x)",
-            "        if x.flags.writeable:\n            x *= x.dtype.type(0.999)\n        x, weight = in_plane(x)",
+            "        plane, weight = in_plane(x)",
+            "        if x.flags.writeable:\n            x *= x.dtype.type(0.999)\n        plane, weight = in_plane(x)",
         ),
     ),
     mutant(

@@ -140,7 +140,7 @@ REFUSALS = (
         for label, shape, dtype, error, says in (
             ("an image too low", (1, 2, 4, 6), X, ValueError, ("kernel_size is 5", "at most", "input, 4")),
             ("an image too narrow", (1, 2, 6, 3), X, ValueError, ("kernel_size is 4", "at most", "input, 3")),
-            ("no rows", (1, 2, 0, 6), X, ValueError, ("kernel_size is 5", "input, 0")),
+            ("no rows", (1, 2, 0, 6), X, ValueError, ("input_shape[1] is 0", "at least 1")),
             ("three channels", (1, 3, 6, 6), X, ValueError, ("x has shape (1, 3, 6, 6)", "(N, 2, H, W)")),
             ("channels last", (1, 6, 6, 2), X, ValueError, ("x has shape (1, 6, 6, 2)", "(N, 2, H, W)")),
             ("a batch of rank 3", (2, 6, 6), X, ValueError, ("x has shape (2, 6, 6)", "(N, 2, H, W)")),
@@ -235,6 +235,10 @@ REFUSALS = (
             ((3, -2, (5, 5)), ValueError, ("out_channels is -2",)),
             ((3, 2, (5, 0)), ValueError, ("kernel_size[1] is 0",)),
             ((3, 2, (5.0, 5)), TypeError, ("kernel_size[0] is 5.0",)),
+            ((3, 2, 5), TypeError, ("kernel_size is 5", "sequence")),
+            ((3, 2, ()), TypeError, ("kernel_size is ()", "at least one int")),
+            ((2, 3, (5,), True, [[True]]), ValueError, ("connections has shape (1, 1)", "(3, 2)")),
+            ((2, 1, (5,), True, [[1, 0]]), TypeError, ("connections has dtype", "booleans")),
         )
     ),
     # Initial weights

@@ -100,6 +100,13 @@ REFUSALS = (
     ),
     Refusal("Softmax on (5,)", lambda w: w.run(w.module.Softmax(), w.array((5,), X)), ValueError, ("(5,)", "(N, K)")),
     Refusal(
+        "Softmax.output_shape of maps",
+        lambda w: w.module.Softmax().output_shape((3, 4, 4)),
+        ValueError,
+        ("input_shape is (3, 4, 4)", "(K,)"),
+    ),
+    Refusal("Tanh.output_shape of a word", lambda w: w.module.Tanh().output_shape("abc"), TypeError, ("'abc'",)),
+    Refusal(
         "Softmax on (2, 3, 4)",
         lambda w: w.run(w.module.Softmax(), w.array((2, 3, 4), X)),
         ValueError,

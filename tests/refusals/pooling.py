@@ -137,6 +137,12 @@ REFUSALS = (
         ("x has shape (1, 8, 8)", "(N, C, H, W)"),
     ),
     Refusal(
+        "Canvas2d of more than float32 holds",
+        lambda w: w.run(w.module.Canvas2d(8, 1e39), w.array((1, 1, 6, 6), X)),
+        ValueError,
+        ("value is 1e+39", "float32"),
+    ),
+    Refusal(
         "Canvas2d on bytes",
         lambda w: w.run(w.module.Canvas2d(8), w.array((1, 1, 8, 8), "uint8")),
         TypeError,
