@@ -17,6 +17,7 @@ import torch
 import torchref
 from tests import cases
 from tests.drawing import check_drawn
+from tests.starting import STARTS, StartCase, start_reports
 from torchref import oracle
 from torchref.oracle import criteria
 from torchref.oracle.candidate import to_tensor
@@ -388,6 +389,7 @@ def optimizer_reports(case: cases.OptimizerCase, wing: ModuleType, dtype: str, s
 
 RUNNERS: tuple[tuple[tuple[Any, ...], Callable[..., Iterator[Report]]], ...] = (
     (cases.LAYERS, layer_reports),
+    (STARTS, start_reports),
     (cases.LOSSES, loss_reports),
     (cases.PENALTIES, penalty_reports),
     (cases.OPTIMIZERS, optimizer_reports),
@@ -404,6 +406,8 @@ def rows() -> Iterator[tuple[Any, Callable[..., Iterator[Report]]]]:
 
 def of_maps(case: Any) -> bool:
     """Whether a row is about maps or signals, which take longer than vectors."""
+    if isinstance(case, StartCase):
+        return True
     shape = case.shapes[0][1:] if isinstance(case, cases.LayerCase) else getattr(case, "inputs", ())
     return len(shape) > 1
 

@@ -248,6 +248,31 @@ MUTANTS = (
         FILE,
         (_DELTA, f"{_DELTA}\n    if dy.flags.writeable:\n        dy *= dy.dtype.type(0.5)"),
     ),
+    # initial weights
+    mutant("fan-in as if all links were there", FILE, ("dtype=dtype, fan_in=fan_in)", "dtype=dtype)")),
+    mutant(
+        "fan-in without the filter's size",
+        FILE,
+        ("connections.sum(axis=1) * math.prod(shape[2:])", "connections.sum(axis=1)"),
+    ),
+    mutant(
+        "fan-in of the table's columns",
+        FILE,
+        ("connections.sum(axis=1) *", "np.resize(connections.sum(axis=0), len(connections)) *"),
+    ),
+    mutant("weights on absent links", FILE, ("    weight[~connections] = 0\n", "")),
+    mutant(
+        "initial weights of fresh entropy",
+        FILE,
+        ('rng = check_generator("rng", rng)', 'rng = check_generator("rng", None)'),
+    ),
+    mutant(
+        "initial weights from the global generator",
+        "init.py",
+        ('check_generator("rng", rng).uniform', "np.random.uniform"),
+    ),
+    mutant("initial weights positive", "init.py", ("uniform(-bound, bound, shape)", "uniform(0, bound, shape)")),
+    mutant("initial weights of half the size", "init.py", ("np.sqrt(3 / fans)", "np.sqrt(0.75 / fans)")),
     # sizes.py
     mutant(
         "ceil for floor",

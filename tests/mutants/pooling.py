@@ -147,6 +147,7 @@ MUTANTS = (
         FILE,
         ("return per_channel[:, None, None]", "return per_channel[:1, None, None]"),
     ),
+    mutant("coefficients start at 1", FILE, (f"1 / {_AREA}, check", "1, check")),
     mutant(
         "sub-sampling ignores the dtype",
         FILE,
