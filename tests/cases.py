@@ -110,6 +110,15 @@ LAYERS = (
     LayerCase("Conv2d", "as large as its one map", lambda w, d: w.Conv2d(1, 4, (3, 5), dtype=d), ((2, 1, 3, 5),)),
     LayerCase(
         "Conv2d",
+        "many samples and channels, large filter",
+        lambda w, d: w.Conv2d(17, 2, (7, 6), 1, 3, dtype=d),
+        ((2, 17, 5, 4), (33, 17, 5, 4)),  # the first also broadcast: 33 equal samples would round alike, not at random
+    ),
+    LayerCase(
+        "Conv2d", "padded beyond the kernel", lambda w, d: w.Conv2d(1, 2, 2, 1, (3, 4), dtype=d), ((3, 1, 4, 5),)
+    ),
+    LayerCase(
+        "Conv2d",
         "strides beyond the kernel, without bias",
         lambda w, d: w.Conv2d(2, 3, (1, 2), (3, 4), bias=False, dtype=d),
         ((4, 2, 8, 9),),
@@ -147,6 +156,7 @@ LAYERS = (
     LayerCase("MaxPool2d", "3x2, overlapping", lambda w, _: w.MaxPool2d((3, 2), (2, 1)), MAPS),
     LayerCase("MaxPool2d", "1x1", lambda w, _: w.MaxPool2d(1), MAPS[:1]),
     LayerCase("MaxPool2d", "2x3", lambda w, _: w.MaxPool2d((2, 3)), MAPS[:1]),
+    LayerCase("MaxPool2d", "16x9", lambda w, _: w.MaxPool2d((16, 9), 1), ((4, 3, 18, 10),)),  # 144 entries
     LayerCase("MaxPool2d", "gaps", lambda w, _: w.MaxPool2d((2, 1), (4, 3)), MAPS[:1]),
     LayerCase("MaxPool2d", "all equal", lambda w, _: w.MaxPool2d(3, 1), ((3, 3, 3, 3), (3, 3, 4, 4))),
     LayerCase("MaxPool2d", "ties", lambda w, _: w.MaxPool2d((2, 3), (1, 2)), MAPS[:1], values=(2.0, 2.0, -1.0)),

@@ -248,6 +248,57 @@ MUTANTS = (
         FILE,
         (_DELTA, f"{_DELTA}\n    if dy.flags.writeable:\n        dy *= dy.dtype.type(0.5)"),
     ),
+    # sizes that small cases would not have
+    mutant(
+        "dW of the first 16 samples only",
+        FILE,
+        (
+            _DW,
+            f"{_DW.replace('delta @', 'np.where(np.arange(delta.shape[1]) % max(len(dy), 1) < 16, delta, 0) @')}",
+        ),
+    ),
+    mutant(
+        "bias gradient averaged over more than 8 samples",
+        FILE,
+        ("delta.sum(axis=1)", "delta.sum(axis=1) / (len(dy) if len(dy) > 8 else 1)"),
+    ),
+    mutant(
+        "channels beyond the 16th not used",
+        FILE,
+        (
+            "    columns = unfold(x,",
+            "    weight = np.where(np.arange(weight.shape[1])[:, None, None] < 16, weight, 0)\n    columns = unfold(x,",
+        ),
+    ),
+    mutant(
+        "filters of more than 5 rows lose the last",
+        FILE,
+        (
+            "    columns = unfold(x,",
+            "    if weight.shape[2] > 5:\n        weight = weight.copy()\n        weight[:, :, -1] = 0\n    columns = unfold(x,",
+        ),
+    ),
+    mutant(
+        "filters of more than 5 columns lose the last",
+        FILE,
+        (
+            "    columns = unfold(x,",
+            "    if weight.shape[3] > 5:\n        weight = weight.copy()\n        weight[..., -1] = 0\n    columns = unfold(x,",
+        ),
+    ),
+    mutant(
+        "no dx where the padding is beyond the filter",
+        FILE,
+        (_FOLDED, f"if ph > kh:\n        padded[:] = 0\n    {_FOLDED}"),
+    ),
+    mutant(
+        "padding no larger than the filter",
+        FILE,
+        (
+            "        self.kernel_size, self.stride, self.padding = kernel_size, stride, padding\n",
+            "        self.kernel_size, self.stride = kernel_size, stride\n        self.padding = tuple(min(p, k) for p, k in zip(padding, kernel_size))\n",
+        ),
+    ),
     # initial weights
     mutant("fan-in as if all links were there", FILE, ("dtype=dtype, fan_in=fan_in)", "dtype=dtype)")),
     mutant(

@@ -85,6 +85,9 @@ MUTANTS = (
     mutant("minimum", FILE, (_BETTER, "better = (tap < y) | np.isnan(tap)")),
     mutant("maximum from 0 on", FILE, ("    y = np.copy(first)\n", "    y = np.maximum(first, 0)\n")),
     mutant("winner off by one", FILE, ("np.copyto(winner, index,", "np.copyto(winner, index - 1,")),
+    mutant(
+        "winner in a byte", FILE, ("np.copyto(winner, index,", "np.copyto(winner, np.array(index).astype(np.int8),")
+    ),
     mutant("winner not noted", FILE, ("        np.copyto(winner, index, where=better)\n", "")),
     mutant("last window wins in the maximum's dx", FILE, (_WON, "        np.copyto(tap, dy, where=winner == index)\n")),
     mutant("maximum's gradient shared out", FILE, (_WON, "        tap += dy / (kernel_size[0] * kernel_size[1])\n")),
