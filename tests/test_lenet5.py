@@ -69,7 +69,12 @@ def test_the_settings_reach_both_networks(form):
         assert (layers["c3"].connections is None) is (config.c3 == "dense")
         expected = {"lecun-tanh": "Tanh", "relu": "ReLU", "logistic": "Logistic"}[config.activation]
         assert {type(layers[name]).__name__ for name in ("c1_f", "c3_f", "c5_f", "f6_f")} == {expected}
-    assert ours.layers["c1_f"].a == 1.7159 if config.activation == "lecun-tanh" else True
+        slopes = {name: getattr(layers["c1_f"], name, None) for name in ("a", "b")}
+        assert slopes == {
+            "lecun-tanh": {"a": 1.7159, "b": 2 / 3},
+            "relu": {"a": None, "b": None},
+            "logistic": {"a": 1.0, "b": None},
+        }[config.activation]
     own, other = ours.state_dict(), twin.state_dict()
     assert {name: (p.shape, str(p.dtype)) for name, p in own.items()} == {
         name: (tuple(p.shape), str(p.dtype).removeprefix("torch.")) for name, p in other.items()

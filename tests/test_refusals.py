@@ -207,9 +207,9 @@ def test_a_refused_state_of_a_convolution_is_not_half_loaded(wing: Wing) -> None
 
 @pytest.mark.parametrize("wing", WINGS, ids=lambda wing: wing.module.__name__)
 def test_absent_links_start_at_zero_and_the_table_is_a_copy(wing: Wing) -> None:
-    table = [list(row) for row in TABLE]
+    table = np.array(TABLE) if wing.module is scratch else torch.tensor(TABLE)
     layer = wing.module.Conv2d(2, 3, 3, connections=table, rng=wing.generator())
-    table[0][1] = True
+    table[0, 1] = True  # not a list's entry: that would be copied in any case
     assert layer.connections.tolist() == [list(row) for row in TABLE]
     absent = ~np.array(TABLE)
     weights = np.array(layer.state_dict()["weight"].tolist())
