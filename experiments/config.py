@@ -32,6 +32,10 @@ C3 = Literal["table", "dense"]
 #: Settings that say where something lies, not what is computed: the manifest's sha256 guards the data itself.
 LOCATIONS: Final = frozenset({"data_dir"})
 
+#: Settings that came later, with what runs without them did: at that value they do not enter the hash, so that older
+#: checkpoints fit.
+LATER: Final[Mapping[str, Any]] = {"schedule": "constant", "dropout": 0.0}
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainConfig:
@@ -131,8 +135,11 @@ class TrainConfig:
 
     def hash(self) -> str:
         """Return the sha256 (hex) of all settings that a resumed run must share with the run it continues."""
-        apart = {*LOCATIONS, "epochs"} if self.may_grow else LOCATIONS
-        values = {name: value for name, value in self.to_dict().items() if name not in apart}
+        values = self.to_dict()
+        apart = {*LOCATIONS, *(name for name, value in LATER.items() if values.get(name) == value)}
+        if self.may_grow:
+            apart.add("epochs")
+        values = {name: value for name, value in values.items() if name not in apart}
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 

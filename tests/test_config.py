@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.config import CONFIGS, DatasetName, LeNet5Config, MlpConfig, difference, field_types
+from experiments.config import CONFIGS, LATER, DatasetName, LeNet5Config, MlpConfig, difference, field_types
 from experiments.config_files import from_json, load_toml
 from experiments.errors import UserError
 
@@ -176,6 +176,17 @@ def test_equal_settings_hash_alike_and_epochs_and_place_do_not_count(model: str)
     for name, value in changed(model).items():
         if name not in ("model", "epochs", "data_dir"):
             assert dataclasses.replace(base, **{name: value, "backend": "torch"}).hash() != base.hash(), name
+
+
+def test_runs_of_before_a_setting_existed_keep_their_hash() -> None:
+    # Written down when there was neither a schedule nor dropout: checkpoints of that time have it.
+    first = "986656f9a0e50a8feee1286e12386aefb3a23e71cdfba8ae81abe02a8912f15a"
+    assert MlpConfig().hash() == MlpConfig(dropout=0, schedule="constant").hash() == first
+    assert LATER == {"schedule": "constant", "dropout": 0.0}
+    for name, default in LATER.items():
+        assert getattr(MlpConfig(), name) == default, name
+    assert from_json('{"hidden": [300, 100], "epochs": 2}').hash() == first
+    assert len({MlpConfig(**settings).hash() for settings in ({}, {"dropout": 0.5}, {"schedule": "cosine"})}) == 3
 
 
 def test_the_networks_hash_apart() -> None:
