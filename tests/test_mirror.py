@@ -1,8 +1,11 @@
 """The two wings mirror each other: files, names, signatures, and a row in the table for everything public."""
 
 import ast
+import importlib
 import inspect
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -75,11 +78,54 @@ def test_files_of_the_same_name_hold_the_same_classes() -> None:
         assert public(ours / file, ast.ClassDef) - caches == public(theirs / file, ast.ClassDef), file
 
 
-def test_initialisers_mirror_each_other() -> None:
-    ours, theirs = (Path(wing.__file__).parent / "init.py" for wing in (scratch, torchref))
-    assert public(ours, ast.FunctionDef) == public(theirs, ast.FunctionDef) - {"fresh_generator"}
-    for name in public(ours, ast.FunctionDef):
-        assert parameters(getattr(scratch.init, name)) == parameters(getattr(torchref.init, name), without=TORCH_ONLY)
+FILES = sorted(path.stem for path in Path(scratch.__file__).parent.glob("*.py") if path.name not in SCRATCH_ONLY)
+
+
+def pairs(file: str, kind: type[ast.AST]) -> dict[str, tuple[Any, Any]]:
+    """What both wings' files of one name define, by name: scratch's and torchref's."""
+    ours, theirs = (importlib.import_module(f"{wing.__name__}.{file}") for wing in (scratch, torchref))
+    names = public(Path(ours.__file__), kind) & public(Path(theirs.__file__), kind)
+    return {name: (getattr(ours, name), getattr(theirs, name)) for name in sorted(names)}
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_functions_of_the_same_name_have_the_same_signature(file: str) -> None:
+    ours, theirs = (Path(wing.__file__).parent / f"{file}.py" for wing in (scratch, torchref))
+    # Where scratch computes, torch need not; but it has nothing that scratch has not.
+    assert public(theirs, ast.FunctionDef) - public(ours, ast.FunctionDef) <= {"check_tensor"}
+    for name, (our, their) in pairs(file, ast.FunctionDef).items():
+        assert parameters(our) == parameters(their, without=TORCH_ONLY), name
+
+
+def methods(class_: type, wing: ModuleType) -> dict[str, Any]:
+    """The public methods, class methods and properties that a wing itself gives a class."""
+    own = [base for base in reversed(class_.__mro__) if base.__module__.split(".")[0] == wing.__name__]
+    return {
+        name: inspect.getattr_static(class_, name)
+        for base in own
+        for name, member in vars(base).items()
+        if not name.startswith("_") and (callable(member) or isinstance(member, property | classmethod | staticmethod))
+    }
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_classes_of_the_same_name_have_the_same_methods(file: str) -> None:
+    for name, (ours, theirs) in pairs(file, ast.ClassDef).items():
+        if name not in cases.ABSTRACT:
+            assert parameters(ours) == parameters(theirs, without=TORCH_ONLY), name
+        our, their = methods(ours, scratch), methods(theirs, torchref)
+        if issubclass(theirs, torchref.Module) and not issubclass(ours, scratch.Module):
+            their = {name: member for name, member in their.items() if not hasattr(torchref.Module, name)}
+            their["forward"] = inspect.getattr_static(theirs, "forward")  # losses and penalties, Modules in torch only
+        # Autograd is torch's backward; its base has the states, the parameters and, abstract, forward.
+        base = {"forward"} if name in cases.ABSTRACT else set()
+        assert set(our) - set(their) <= {"backward", "parameters", "state_dict", *base}, name
+        assert set(their) - set(our) <= {"extra_repr"}, name
+        of_torch = {"load_state_dict"} if issubclass(theirs, torch.nn.Module) else set()
+        for method in (set(our) & set(their)) - of_torch:
+            assert type(our[method]) is type(their[method]), f"{name}.{method}"
+            if not isinstance(our[method], property):
+                assert parameters(getattr(ours, method)) == parameters(getattr(theirs, method)), f"{name}.{method}"
 
 
 @pytest.mark.parametrize(
