@@ -54,7 +54,7 @@ class TrainConfig:
     """What to learn. digits comes with scikit-learn and needs no network."""
 
     backend: Annotated[Backend, one_of(Backend)] = "both"
-    """NumPy by hand (scratch), torch.nn with autograd (torch), or both in lockstep, compared at every update."""
+    """NumPy by hand (scratch), torch.nn with autograd (torch), or both in lockstep, compared every --log-every updates."""
 
     activation: Annotated[ActivationName, one_of(ActivationName)]
     """Activation of the hidden layers."""
@@ -85,7 +85,7 @@ class TrainConfig:
     """Passes over the training images."""
 
     seed: Whole = 0
-    """Decides the initial weights, the order of the images and the units that are dropped."""
+    """Decides the initial weights and the order of the images."""
 
     device: str = "cpu"
     """Where the torch backend computes: cpu, cuda or cuda:N. scratch is always on the CPU."""
@@ -152,6 +152,9 @@ class MlpConfig(TrainConfig):
 
     activation: Annotated[ActivationName, one_of(ActivationName)] = "tanh"
     """Activation of the hidden layers; lecun-tanh is 1.7159 tanh(2z/3). The output layer is linear."""
+
+    seed: Whole = 0
+    """Decides the initial weights, the order of the images and the units that are dropped."""
 
     hidden: Annotated[tuple[int, ...], word(parse_hidden, "N,N,...", commas)] = (300, 100)
     """Units in each hidden layer, from the input side to the output side."""

@@ -189,6 +189,14 @@ def test_help_and_refusals_import_nothing_heavy(command: list[str]) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_help_promises_what_happens(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", name, "--help"]) == 0
+    said = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "compared every --log-every updates" in said
+    assert ("dropped" in said) == (name == "mlp"), "only the perceptron has dropout"
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_listed_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
