@@ -20,6 +20,7 @@ from typing import Any, Final
 import tyro
 
 from experiments.commands import COMMANDS, MODELS, Train
+from experiments.config import flag, misplaced
 from experiments.config_files import load_toml
 from experiments.errors import USAGE_ERROR, UserError, close_matches
 
@@ -91,6 +92,7 @@ def parse(model_or_command: type[Any], words: Sequence[str], prog: str, default:
 def parse_train(model: str, words: Sequence[str]) -> Train:
     """Parse the flags of `twice train MODEL`: defaults, then the file of `--config`, then flags."""
     prog = f"twice train {model}"
+    _check_settings(words, model)
     command: Train = parse(MODELS[model], words, prog)
     if command.options.config is None:
         return command
@@ -124,6 +126,17 @@ def _dispatch(words: list[str]) -> int:
     _check_known("command", first, ("train", *COMMANDS), "twice COMMAND [flags]")
     status: int = parse(COMMANDS[first], rest, f"twice {first}").run()
     return status
+
+
+def _check_settings(words: Sequence[str], model: str) -> None:
+    """Refuse flags of another network's settings; tyro would only say that it does not know them."""
+    if any(asked in words for asked in HELP_FLAGS):
+        return
+    for given in words:
+        name = given.partition("=")[0].removeprefix("--").replace("-", "_")
+        elsewhere = misplaced(name, model) if given.startswith("--") else None
+        if elsewhere:
+            raise UserError(f"{flag(name)} {elsewhere}", USAGE_ERROR)
 
 
 def _check_known(kind: str, name: str, known: Mapping[str, Any] | Sequence[str], usage: str) -> None:

@@ -200,6 +200,14 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
+def misplaced(name: str, model: str) -> str | None:
+    """Say which network's setting a name is, if it is one of another network only, else None."""
+    if name in field_types(CONFIGS[model]):
+        return None
+    owners = [other for other, kind in CONFIGS.items() if name in field_types(kind)]
+    return f"is a setting of {' and '.join(owners)}, not of {model}" if owners else None
+
+
 def difference(old: TrainConfig, new: TrainConfig) -> dict[str, tuple[Any, Any]]:
     """Compare two configurations, as resuming does.
 

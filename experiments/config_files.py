@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from experiments.config import CONFIGS, TrainConfig, field_types, flag
+from experiments.config import CONFIGS, TrainConfig, field_types, flag, misplaced
 from experiments.errors import USAGE_ERROR, UserError, close_matches
 from experiments.flags import parse_hidden
 from experiments.validation import find_problem
@@ -90,6 +90,9 @@ def _settings(values: Mapping[str, Any], kind: type[TrainConfig], source: str) -
     """Return the values of a file in the types of the fields; refuse unknown keys, wrong types and ranges."""
     known = field_types(kind)
     for name in values:
+        elsewhere = misplaced(name, kind.model)
+        if elsewhere:
+            raise UserError(f"{source}: {name} {elsewhere}", USAGE_ERROR)
         if name not in known:
             raise UserError(
                 f"{source}: unknown key {name!r}{close_matches(name, known)}\nknown keys: {', '.join(known)}",

@@ -73,7 +73,7 @@ def test_json_with_a_setting_of_a_later_version_is_refused_by_name() -> None:
 
 
 def test_json_with_a_setting_of_the_other_network_is_refused() -> None:
-    with pytest.raises(UserError, match="unknown key 'hidden'"):
+    with pytest.raises(UserError, match=r"config\.json: hidden is a setting of mlp, not of lenet5$"):
         from_json('{"model": "lenet5", "hidden": [3]}')
 
 
