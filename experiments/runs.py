@@ -182,15 +182,15 @@ def check_resumable(run: Mapping[str, RunFolder], config: TrainConfig) -> None:
         if config.epochs > old.epochs and old.may_grow:
             changes.pop("epochs", None)
         if changes:
-            allowed = (
-                "only --epochs may change, and only grow"
-                if old.may_grow
-                else f"--epochs may not change either: --schedule {old.schedule} spans the whole run, and the updates "
-                "already made would have had other learning rates; --overwrite starts a longer run"
-            )
+            allowed = "; only --epochs may change, and only grow" if old.may_grow else ""
+            if not old.may_grow and "epochs" in changes:
+                allowed = (
+                    f"; --epochs may not change either: --schedule {old.schedule} spans the whole run, and the updates "
+                    "already made would have had other learning rates; --overwrite starts a longer run"
+                )
             raise UserError(
                 f"--resume: the settings differ from those of {path}:\n{listed(changes)}\n"
-                f"a run continues with its own settings; {allowed}"
+                f"a run continues with its own settings{allowed}"
             )
 
 

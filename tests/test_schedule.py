@@ -73,6 +73,8 @@ def test_a_run_with_a_schedule_does_not_grow(tmp_path):
         runs.check_resumable(folders, dataclasses.replace(config, epochs=3))
     with pytest.raises(UserError, match=r"--schedule: 'cosine' -> 'constant'"):
         runs.check_resumable(folders, dataclasses.replace(config, epochs=3, schedule="constant"))
+    with pytest.raises(UserError, match=r"--lr: 0\.05 -> 0\.1\na run continues with its own settings$"):
+        runs.check_resumable(folders, dataclasses.replace(config, lr=0.1))
 
 
 def test_a_finished_run_with_a_schedule_is_not_said_to_grow(tmp_path):
