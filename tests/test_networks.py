@@ -252,3 +252,60 @@ def test_the_twin_works_on_cuda() -> None:
     net.parameters()["fc1.bias"][0] += 1
     report = oracle.check_network("cuda", net, scratch.CrossEntropy(), twin, torchref.CrossEntropy(), x, labels)
     assert "fc1 forced, y" in {c.tensor for c in report.failures}
+
+
+def lenet5(w: Any, d: Any, **where: Any) -> Any:
+    return w.LeNet5(dtype=d, **where)
+
+
+def thinned_maps(w: Any, d: Any, **where: Any) -> Any:
+    """Convolution, with a table of links too, sub-sampling and units to drop, some in a network within."""
+    layers = {
+        "c1": w.Conv2d(2, 3, (3, 2), (1, 2), (1, 0), dtype=d, **where),
+        "drop": w.Dropout(0.3),
+        "c3": w.Conv2d(3, 4, 2, connections=[[True, o != 1, o != 2] for o in range(4)], dtype=d, **where),
+        "s4": w.Subsample2d(4, 2, dtype=d, **where),
+        "block": w.Sequential({"squash": w.Tanh.lecun(), "drop": w.Dropout(0.4)}),
+        "flatten": w.Flatten(),
+        "output": w.Linear(12, 3, dtype=d, **where),
+    }
+    return w.Sequential(layers)
+
+
+def thinned_signals(w: Any, d: Any, **where: Any) -> Any:
+    layers = {
+        "conv": w.Conv1d(2, 3, 4, 2, 1, connections=[[True, False], [True, True], [False, True]], dtype=d, **where),
+        "drop": w.Dropout(0.3),
+        "flatten": w.Flatten(),
+        "output": w.Linear(12, 3, dtype=d, **where),
+    }
+    return w.Sequential(layers)
+
+
+ON_A_DEVICE = {"LeNet5": (lenet5, (1, 28, 28)), "maps": (thinned_maps, (2, 7, 6)), "signals": (thinned_signals, (2, 9))}
+CUDA = pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"))
+
+
+@pytest.mark.parametrize("device", ["cpu", CUDA])
+@pytest.mark.parametrize("name", ON_A_DEVICE)
+def test_twins_of_maps_work_on_a_device(name: str, device: str, seed: int) -> None:
+    make, inputs = ON_A_DEVICE[name]
+    twin, net = make(torchref, torch.float64, device=device), make(scratch, np.float64)
+    assert {p.device.type for p in (*twin.parameters(), *twin.buffers())} == {device}
+    net.load_state_dict({key: tensor.cpu().numpy() for key, tensor in twin.state_dict().items()})
+    rng = np.random.default_rng(seed)
+    x, labels = rng.normal(size=(4, *inputs)), rng.integers(0, 3, 4)
+    masks = net.forward(x, rng)[1].masks if twin.dropouts() else None
+    mine, theirs = harness.thin(net, twin, masks)
+    losses = scratch.CrossEntropy(), torchref.CrossEntropy()
+    oracle.check_network(device, mine, losses[0], theirs, losses[1], x, labels).require()
+    if masks is None:
+        return
+    there = torch.from_numpy(x).to(device)
+    from_here = {key: torch.from_numpy(mask) for key, mask in masks.items()}  # masks may live elsewhere than x
+    expected = net.forward(x, masks)[0]
+    for drops in (from_here, {key: mask.to(device) for key, mask in from_here.items()}):
+        np.testing.assert_allclose(twin(there, drops).detach().cpu().numpy(), expected, rtol=0, atol=1e-12)
+    first, again = (twin(there, torch.Generator(device).manual_seed(1)) for _ in range(2))
+    np.testing.assert_allclose(first.detach().cpu(), again.detach().cpu(), rtol=0, atol=1e-12)
+    assert bool((first != twin(there)).any())
