@@ -54,7 +54,8 @@ class TrainConfig:
     """What to learn. digits comes with scikit-learn and needs no network."""
 
     backend: Annotated[Backend, one_of(Backend)] = "both"
-    """NumPy by hand (scratch), torch.nn with autograd (torch), or both in lockstep, compared every --log-every updates."""
+    """NumPy by hand (scratch), torch.nn with autograd (torch), or both in lockstep, compared every --log-every
+    updates."""
 
     activation: Annotated[ActivationName, one_of(ActivationName)]
     """Activation of the hidden layers."""

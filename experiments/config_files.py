@@ -36,7 +36,7 @@ def from_json(text: str, source: str = "config.json") -> TrainConfig:
     model = values.get("model", "mlp")
     if not isinstance(model, str) or model not in CONFIGS:
         raise UserError(_unknown_model(source, model), USAGE_ERROR)
-    return CONFIGS[model](**_settings(values, CONFIGS[model], source))
+    return CONFIGS[model](**_settings(values, model, source))
 
 
 def load_toml(path: Path, model: str) -> dict[str, Any]:
@@ -79,18 +79,18 @@ def load_toml(path: Path, model: str) -> dict[str, Any]:
         raise UserError(_unknown_model(str(path), given), USAGE_ERROR)
     if given != model:
         raise UserError(f"{path}: model {given!r} contradicts the command `train {model}`", USAGE_ERROR)
-    return _settings(values, CONFIGS[model], str(path))
+    return _settings(values, model, str(path))
 
 
 def _unknown_model(source: str, model: Any) -> str:
     return f"{source}: model: expected one of {', '.join(CONFIGS)}; got {model!r}{close_matches(str(model), CONFIGS)}"
 
 
-def _settings(values: Mapping[str, Any], kind: type[TrainConfig], source: str) -> dict[str, Any]:
+def _settings(values: Mapping[str, Any], model: str, source: str) -> dict[str, Any]:
     """Return the values of a file in the types of the fields; refuse unknown keys, wrong types and ranges."""
-    known = field_types(kind)
+    known = field_types(CONFIGS[model])
     for name in values:
-        elsewhere = misplaced(name, kind.model)
+        elsewhere = misplaced(name, model)
         if elsewhere:
             raise UserError(f"{source}: {name} {elsewhere}", USAGE_ERROR)
         if name not in known:
