@@ -28,10 +28,16 @@ def updates_per_epoch(n: int, batch_size: int) -> int:
     """
     if not 1 <= batch_size <= n:
         raise UserError(
-            f"--batch-size: expected a whole number from 1 to {n}, the number of training images; got {batch_size}",
+            f"--batch-size: expected a whole number from 1 to {n:,}, the number of training images; got {batch_size:,}",
             exit_code=2,
         )
     return -(-n // batch_size)
+
+
+def in_words(updates: int, batch_size: int) -> str:
+    """Return what an epoch is: "21 updates per epoch x 64 images"."""
+    counts = ((updates, "update"), (batch_size, "image"))
+    return " per epoch x ".join(f"{count:,} {what}{'s' * (count != 1)}" for count, what in counts)
 
 
 def epoch_order(seed: int, epoch: int, n: int) -> NDArray[np.int64]:

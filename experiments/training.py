@@ -8,7 +8,7 @@ from pathlib import Path
 from experiments import data, manifest, parity, resuming, runs
 from experiments.backend import Array, Labels, Step
 from experiments.backends import ScratchBackend, build, find_device, initial_parameters
-from experiments.batches import batches, epoch_order, updates_per_epoch
+from experiments.batches import batches, epoch_order, in_words, updates_per_epoch
 from experiments.checkpoint import Checkpoint
 from experiments.config import TrainConfig
 from experiments.console import Reporter
@@ -279,7 +279,7 @@ class Training:
             [
                 f"run {self.root}   weights init.npz sha256 {sha256[:16]}…{where}",
                 f"data {self.dataset.name} {counts} (train/validation/test, {self._verified()})   "
-                f"{self.per_epoch:,} updates per epoch x {self.config.batch_size} images",
+                f"{in_words(self.per_epoch, self.config.batch_size)}",
                 f"net {network}, {self.config.activation}, {self.config.loss}, {self.config.dtype}, "
                 f"{' and '.join(runs.backend_names(self.config))}   "
                 "losses shown are the data's, without the weight decay's penalty",

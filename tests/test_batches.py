@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from experiments.batches import batches, epoch_order, updates_per_epoch
+from experiments.batches import batches, epoch_order, in_words, updates_per_epoch
 from experiments.errors import UserError
 
 
@@ -49,3 +49,14 @@ def test_a_batch_size_out_of_range_is_refused(batch_size):
     ) as refusal:
         updates_per_epoch(7, batch_size)
     assert refusal.value.exit_code == 2
+
+
+def test_large_numbers_are_written_with_commas():
+    with pytest.raises(UserError, match="from 1 to 1,297, the number of training images; got 70,000$"):
+        updates_per_epoch(1297, 70_000)
+
+
+def test_an_epoch_of_one_update_or_of_single_images_is_said_in_the_singular():
+    assert in_words(1, 1297) == "1 update per epoch x 1,297 images"
+    assert in_words(1297, 1) == "1,297 updates per epoch x 1 image"
+    assert in_words(21, 64) == "21 updates per epoch x 64 images"
