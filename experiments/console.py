@@ -14,6 +14,7 @@ from rich.text import Text
 
 from experiments.summary import (
     Summary,
+    loss_text,
     parity_table,
     print_json,
     print_table,
@@ -121,14 +122,14 @@ class TerminalReporter(PlainReporter):
         self, epoch: int, epochs: int, images_done: int, images_total: int, loss: float, images_per_s: float
     ) -> None:
         """Redraw the bar, at most every `REDRAW` seconds."""
-        now = time.monotonic()
+        now, shown = time.monotonic(), loss_text(loss)
         if self._progress is None:
             # No refresh thread: it would take turns with the training loop for the interpreter's lock.
             self._progress = Progress(
                 TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}", style="bold"),
                 BarColumn(bar_width=None, complete_style="cyan", finished_style="cyan"),
                 TextColumn(" {task.completed:,.0f}/{task.total:,.0f}"),
-                TextColumn(" loss {task.fields[loss]:.4f}"),
+                TextColumn(" loss {task.fields[loss]}"),
                 TextColumn(" {task.fields[speed]:,.0f} img/s", style="dim"),
                 TextColumn(" {task.fields[left]}", style="cyan"),
                 console=self.console,
@@ -137,7 +138,7 @@ class TerminalReporter(PlainReporter):
                 expand=True,
             )
             self._task = self._progress.add_task(
-                "", total=images_total, epoch=epoch, epochs=epochs, loss=loss, speed=images_per_s, left=""
+                "", total=images_total, epoch=epoch, epochs=epochs, loss=shown, speed=images_per_s, left=""
             )
             self._progress.start()
         if now - self._drawn < REDRAW and epoch == self._epoch:
@@ -150,7 +151,7 @@ class TerminalReporter(PlainReporter):
             total=images_total,
             epoch=epoch,
             epochs=epochs,
-            loss=loss,
+            loss=shown,
             speed=images_per_s,
             left=duration(left),
             refresh=True,

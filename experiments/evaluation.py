@@ -19,7 +19,7 @@ from experiments.errors import UserError
 from experiments.invocation import command
 from experiments.networks import data_shape, inputs
 from experiments.resuming import check_data
-from experiments.summary import print_json, print_table
+from experiments.summary import loss_text, print_json, print_table
 from experiments.terminal import plain_table, screen
 
 
@@ -69,9 +69,9 @@ def evaluate_run(run: Path, data_dir: Path | None = None, *, as_json: bool = Fal
             measured["checkpoint"],
             f"{measured['updates']:,}",
             f"{measured['validation_error']:.2%}",
-            f"{measured['validation_loss']:.4f}",
+            loss_text(measured["validation_loss"]),
             f"{measured['test_error']:.2%}",
-            f"{measured['test_loss']:.4f}",
+            loss_text(measured["test_loss"]),
         )
     console = screen()
     print_table(console, table)

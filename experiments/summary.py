@@ -113,14 +113,19 @@ def results_table(summary: Summary) -> Table:
         table.add_row(
             backend,
             _number(result["test_error"], ".2%"),
-            _number(result["test_loss"], _loss_form(result["test_loss"])),
+            loss_text(result["test_loss"]),
             _number(result["validation_error"], ".2%"),
-            _number(result["train_loss"], _loss_form(result["train_loss"])),
+            loss_text(result["train_loss"]),
             _number(result["images_per_s"], ",.0f"),
             _number(result["seconds"], ",.1f"),
             _number(result["updates"], ",d"),
         )
     return table
+
+
+def loss_text(loss: float | None) -> str:
+    """Return how a loss is printed: four decimals, or four digits with an exponent if it has run away."""
+    return _number(loss, ".4f" if loss is None or loss < 1e5 else ".3e")
 
 
 def parity_table(parity: Parity, width: int) -> Table:
@@ -201,11 +206,6 @@ def _mark(check: ParityCheck) -> Text:
     if check["bound"] is None:
         return Text("not judged", "dim")
     return Text("pass", "green") if check["passed"] else Text("FAIL", "bold red")
-
-
-def _loss_form(loss: float | None) -> str:
-    """Return four decimals, or four digits with an exponent for a loss that has run away."""
-    return ".4f" if loss is None or loss < 1e5 else ".3e"
 
 
 def _number(value: float | None, form: str) -> str:

@@ -21,7 +21,7 @@ from experiments.metrics import cut_after, read_rows
 from experiments.networks import data_shape, inputs, title
 from experiments.nonfinite import find_nonfinite
 from experiments.schedule import learning_rate
-from experiments.summary import BackendResult, Parity, Summary
+from experiments.summary import BackendResult, Parity, Summary, loss_text
 from experiments.tensorboard import quiet_writer_threads
 from experiments.threads import limited_threads
 from experiments.verdict import missing_updates, verdict
@@ -225,8 +225,9 @@ class Training:
         parts = []
         for wing, spent in zip(self.wings, seconds, strict=True):
             row = wing.last_epoch
+            loss, validated = (loss_text(row[split]["loss"]) for split in ("train", "validation"))
             parts.append(
-                f"{wing.backend.name}: loss {row['train']['loss']:.4f}, validation {row['validation']['loss']:.4f}, "
+                f"{wing.backend.name}: loss {loss}, validation {validated}, "
                 f"error {row['validation']['error']:.2%}, {spent:.1f} s"
             )
         self.report.epoch_line(f"epoch {epoch}/{self.config.epochs}  " + "   ".join(parts))

@@ -52,7 +52,7 @@ def test_a_batch_size_out_of_range_is_refused(batch_size):
 
 
 def test_large_numbers_are_written_with_commas():
-    with pytest.raises(UserError, match="from 1 to 1,297, the number of training images; got 70,000$"):
+    with pytest.raises(UserError, match=r"from 1 to 1,297, the number of training images; got 70,000$"):
         updates_per_epoch(1297, 70_000)
 
 

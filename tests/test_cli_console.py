@@ -109,6 +109,17 @@ def test_a_terminal_has_a_bar_and_gets_its_cursor_back(monkeypatch: pytest.Monke
     assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")  # the cursor: shown after hidden
 
 
+def test_the_bar_gives_a_loss_that_has_run_away_an_exponent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    for loss, shown in ((0.5, " loss 0.5000 "), (2.01534e24, " loss 2.015e+24 ")):
+        stream = Terminal()
+        reporter = TerminalReporter(stream, RESUME)
+        reporter.progress(1, 2, 100, 1000, loss, 2000.0)
+        reporter.close()
+        assert shown in re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", stream.getvalue())
+
+
 def test_no_color_is_honoured_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     parity: Parity = {"passed": False, "checks": [check("a", 2, 1, False)]}

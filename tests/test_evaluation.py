@@ -179,3 +179,17 @@ def test_backends_of_other_sizes_are_measured_each_by_its_own_settings(root, tmp
     shutil.copytree(root / "scratch", tmp_path / "run" / "scratch")
     shutil.copytree(other / "torch", tmp_path / "run" / "torch")
     assert evaluate(tmp_path / "run")[0] == evaluate(root / "scratch")[0] + evaluate(other / "torch")[0]
+
+
+def test_losses_that_have_run_away_are_printed_with_an_exponent(tmp_path, capsys):
+    report = Recorder()
+    # tanh is bounded: what runs away are the output layer's weights, and not beyond what floats hold.
+    run(small(backend="scratch", batch_size=1297, loss="squared-error", lr=1e4), tmp_path, report=report)
+    *_, row = read_rows(tmp_path / "mlp-digits-s0" / "scratch" / "metrics.jsonl", "epoch")
+    losses = [row[split]["loss"] for split in ("train", "validation")]
+    assert min(losses) > 1e5
+    assert f"loss {losses[0]:.3e}, validation {losses[1]:.3e}, error" in report.lines[-1]
+    assert evaluate_run(tmp_path / "mlp-digits-s0") == 0
+    out = capsys.readouterr().out
+    assert f" {losses[1]:.3e} " in out
+    assert max(map(len, out.split())) < 12
