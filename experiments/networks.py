@@ -65,13 +65,7 @@ def scratch_network(
     """Build the hand-made network; `rng` draws its parameters."""
     activation = _SCRATCH[config.activation]
     if isinstance(config, LeNet5Config):
-        return scratch.LeNet5(
-            activation,
-            pooling=config.pooling,
-            dense_c3=config.c3 == "dense",
-            dtype=config.dtype,
-            rng=rng,
-        )
+        return scratch.LeNet5(activation, **_form(config), dtype=config.dtype, rng=rng)
     assert isinstance(config, MlpConfig)
     sizes = layer_sizes(config, shape)
     return scratch.MLP(sizes, activation, dropout=config.dropout, dtype=config.dtype, rng=rng)
@@ -85,22 +79,26 @@ def torch_network(config: TrainConfig, shape: DataShape, device: torch.device) -
     rng = torch.Generator().manual_seed(0)
     activation = _TORCH[config.activation]
     if isinstance(config, LeNet5Config):
-        return torchref.LeNet5(
-            activation,
-            pooling=config.pooling,
-            dense_c3=config.c3 == "dense",
-            dtype=dtype,
-            rng=rng,
-            device=device,
-        )
+        return torchref.LeNet5(activation, **_form(config), dtype=dtype, rng=rng, device=device)
     assert isinstance(config, MlpConfig)
     sizes = layer_sizes(config, shape)
     return torchref.MLP(sizes, activation, dropout=config.dropout, dtype=dtype, rng=rng, device=device)
 
 
 def title(config: TrainConfig, shape: DataShape, parameters: int) -> str:
-    """Return what the header of a run calls its network, "784-300-100-10" or "lenet5", its size, and what it drops."""
-    name = "-".join(map(str, layer_sizes(config, shape))) if isinstance(config, MlpConfig) else config.model
-    drops = isinstance(config, MlpConfig) and config.dropout
+    """Return what the header of a run calls its network: its layers or its form, its size, and what it drops.
+
+    Such as "784-300-100-10 266,610 parameters" or "lenet5, pooling subsample, c3 table, 60,850 parameters".
+    """
+    if isinstance(config, LeNet5Config):
+        return f"{config.model}, pooling {config.pooling}, c3 {config.c3}, {parameters:,} parameters"
+    assert isinstance(config, MlpConfig)
+    name = "-".join(map(str, layer_sizes(config, shape)))
+    drops = config.dropout
     thinned = f", dropout {drops} (training losses are the thinned network's)" if drops else ""
     return f"{name} {parameters:,} parameters{thinned}"
+
+
+def _form(config: LeNet5Config) -> dict[str, Any]:
+    """Return which LeNet-5 it is, in the keywords that both wings share."""
+    return {"pooling": config.pooling, "dense_c3": config.c3 == "dense"}

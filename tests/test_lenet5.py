@@ -106,7 +106,11 @@ def test_the_two_backends_agree_in_everything_the_loop_asks_for(form):
 def test_the_header_names_the_network_and_counts_only_links_that_are_there(tmp_path):
     report = Recorder()
     run(small_lenet5(backend="scratch", epochs=1), tmp_path, report=report)
-    assert "net lenet5 60,850 parameters, lecun-tanh, cross-entropy, float32, scratch" in "\n".join(report.lines)
+    net = "net lenet5, pooling subsample, c3 table, 60,850 parameters, lecun-tanh, cross-entropy, float32, scratch"
+    assert net in "\n".join(report.lines)
+    for pooling, c3 in (("average", "table"), ("max", "dense")):
+        said = title(LeNet5Config(pooling=pooling, c3=c3), SHAPE, 60_806)
+        assert said == f"lenet5, pooling {pooling}, c3 {c3}, 60,806 parameters"
     assert title(MlpConfig(hidden=(5,)), DataShape((2, 3), 4), 59) == "6-5-4 59 parameters"
 
 
