@@ -5,6 +5,7 @@ of 700 pixels at half its size by leaving out every other pixel: hence the lines
 """
 
 import functools
+import math
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +24,9 @@ FRAME: Final = (150, 150, 150)
 LINE: Final = 2  # thickness
 NUMBER: Final = 19
 NAME: Final = 21
+
+_SCALE_NUMBER: Final = 18
+_RAMP: Final = 16  # width of the colour scale without its numbers
 
 # 0 … 256: from blue over white, exactly at 128, to red. 257: what is no number.
 _COLOURS: Final = np.rint(255 * colormaps["RdBu_r"](np.linspace(0, 1, 257))[:, :3]).astype(np.uint8)
@@ -77,12 +81,10 @@ class Sheet:
 
     def scale(self, x: int, y: int, height: int, end: float) -> None:
         """Draw the colour scale from +end at the top to −end at the bottom, with its numbers to the right of it."""
-        width = 16
-        ramp = np.linspace(1, -1, height)[:, None].repeat(width, axis=1)
+        ramp = np.linspace(1, -1, height)[:, None].repeat(_RAMP, axis=1)
         self.tile(x, y, signed(ramp, 1.0))
-        number = f"{end:.2g}".removeprefix("0")
-        for share, text in ((0, f"+{number}"), (0.5, "0"), (1, f"−{number}")):
-            self.text(x + width + 6, y + share * height, text, 18, "lm")
+        for share, text in ((0, f"+{two_digits(end)}"), (0.5, "0"), (1, f"−{two_digits(end)}")):
+            self.text(x + _RAMP + 6, y + share * height, text, _SCALE_NUMBER, "lm")
 
     def picture(self) -> Picture:
         """Return what has been drawn, (height, width, 3)."""
@@ -108,6 +110,19 @@ def signed(values: Array, end: float) -> Picture:
     index = np.rint(128 + 128 * np.clip(np.where(finite, values, 0) / end, -1, 1)).astype(np.intp)
     picture: Picture = _SIGNED[np.where(finite, index, 257)]
     return picture
+
+
+def scale_width(end: float) -> int:
+    """Return what `Sheet.scale` takes from x to the right, its numbers included."""
+    number = font(_SCALE_NUMBER).getlength(f"+{two_digits(end)}")
+    return _RAMP + 6 + math.ceil(number)
+
+
+def two_digits(value: float) -> str:
+    """Return a number to two significant digits without what takes room: −.14, 830, 1.2e5; all digits up to 9999."""
+    whole = 10 <= abs(value) < 9999.5
+    text = f"{value:.0f}" if whole else f"{value:.2g}".replace("e+0", "e").replace("e+", "e")
+    return text.replace("-", "−").replace("0.", ".", 1)
 
 
 def largest(values: Array) -> float:

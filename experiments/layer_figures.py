@@ -11,7 +11,20 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from experiments.drawing import FAINT, FRAME, LINE, NAME, Array, Picture, Sheet, largest, signed
+from experiments.drawing import (
+    FAINT,
+    FRAME,
+    LINE,
+    NAME,
+    Array,
+    Picture,
+    Sheet,
+    font,
+    largest,
+    scale_width,
+    signed,
+    two_digits,
+)
 from experiments.torchvision_compat import make_grid
 
 _MOST_UNITS: Final = 144
@@ -22,9 +35,10 @@ _NEGATIVE: Final = (67, 147, 195)
 
 _WIDTH, _HEIGHT = 728, 370  # of a picture, about
 _LEFT, _TOP = 66, 60  # what the numbers and names of rows and columns take
-_BAR: Final = 86  # what the colour scale and its numbers take at the right
+_BAR: Final = 86  # what the colour scale and its numbers take at the right, at least
 _SCALE: Final = 130  # its height
 _GAP: Final = 10  # between tiles
+_VALUE: Final = 17  # size of the letters at a bar
 _HEAD: Final = 28  # above a tile, for its number
 
 
@@ -77,10 +91,10 @@ def kernels(weight: Array, connections: NDArray[np.bool_], names: tuple[str, str
     end = largest(weight[connections])
     if in_maps == 1:
         return _numbered(weight[:, 0], end, 460)
-    gap = 6
-    factor = max(1, ((_WIDTH - _LEFT - _BAR) // out_maps - gap) // width)
+    gap, bar = 6, _bar(end)
+    factor = max(1, ((_WIDTH - _LEFT - bar) // out_maps - gap) // width)
     cell_w, cell_h = width * factor + gap, height * factor + gap
-    sheet = Sheet(_LEFT + out_maps * cell_w + _BAR, _TOP + in_maps * cell_h + 8)
+    sheet = Sheet(_LEFT + out_maps * cell_w + bar, _TOP + in_maps * cell_h + 8)
     _name_axes(sheet, names, (in_maps, out_maps), (cell_h, cell_w))
     for out, into in np.ndindex(out_maps, in_maps):
         x, y = _LEFT + out * cell_w + gap // 2, _TOP + into * cell_h + gap // 2
@@ -132,7 +146,9 @@ def subsampling(coefficient: Array, bias: Array, name: str) -> Picture:
         Of the layer's maps, such as "S2".
     """
     maps = len(coefficient)
-    pitch = max(40, min(108, 656 // maps))
+    labels = [[_short(float(value)) for value in values] for values in (coefficient, bias)]
+    widest = max(font(_VALUE).getlength(label) for label in labels[0] + labels[1])
+    pitch = max(40, min(108, 656 // maps), int(np.ceil(widest)))
     left, height, step = 40, 110, 160
     sheet = Sheet(left + maps * pitch + 10, 2 * step + 64)
     for row, (kind, values) in enumerate((("coefficient", coefficient), ("bias", bias))):
@@ -147,7 +163,7 @@ def subsampling(coefficient: Array, bias: Array, name: str) -> Picture:
                 place, colour = (zero - length, _POSITIVE) if value > 0 else (zero, _NEGATIVE)
                 sheet.box(x + 6, place, pitch - 12, length, colour)
             end, anchor = (zero + length + 7, "mt") if value < 0 else (zero - length - 5, "mb")
-            sheet.text(x + pitch / 2, end, _short(float(values[index])), 17, anchor)
+            sheet.text(x + pitch / 2, end, labels[row][index], _VALUE, anchor)
         sheet.box(left, zero, maps * pitch, LINE, FRAME)
     for index in range(maps):
         sheet.text(left + (index + 0.5) * pitch, 2 * step + 22, str(index), colour=FAINT)
@@ -179,7 +195,7 @@ def _numbered(tiles: Array, end: float, width: int, beside: NDArray[np.uint8] | 
         side = max(1, 196 // beside.shape[1])
         left += beside.shape[1] * side + 24
     height = max(rows * cell_h, 0 if beside is None else beside.shape[0] * side) + 8
-    sheet = Sheet(left + columns * cell_w + _BAR - _GAP, height)
+    sheet = Sheet(left + columns * cell_w + _bar(end) - _GAP, height)
     if beside is not None:
         sheet.tile(10, (height - beside.shape[0] * side) // 2, beside, side)
     for index, tile in enumerate(tiles):
@@ -191,9 +207,16 @@ def _numbered(tiles: Array, end: float, width: int, beside: NDArray[np.uint8] | 
 
 
 def _short(value: float) -> str:
-    """Return two decimals without a leading 0, which leaves room for larger digits: −.14."""
+    """Return two decimals without a leading 0, which leaves room for larger letters: −.14; from 1 on two digits."""
+    if not abs(value) < 1:
+        return two_digits(value)
     # + 0: no −.00
     return f"{round(value, 2) + 0:.2f}".replace("-", "−").replace("0.", ".", 1)
+
+
+def _bar(end: float) -> int:
+    """Return what the colour scale of this end takes at the right, with some white on both sides."""
+    return max(_BAR, 10 + scale_width(end) + 8)
 
 
 def _columns(tiles: int) -> int:

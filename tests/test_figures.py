@@ -1,5 +1,6 @@
 import io
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -136,6 +137,64 @@ def test_the_coefficients_of_a_subsampling_layer_are_bars_from_zero():
     assert middle(half, positive)[0] < middle(half, negative)[0], "the coefficients stand above the biases"
     for values in (np.zeros(3), np.array([math.nan, 1.0, math.inf])):
         assert layer_figures.subsampling(values, np.zeros(3), "S2").shape == half.shape
+
+
+@pytest.fixture
+def boxes(monkeypatch):
+    """What is written: its text and its left, top, right and bottom; all of it on the sheet."""
+    written = []
+    sheet_text = drawing.Sheet.text
+
+    def text(self, x, y, text, size=drawing.NUMBER, anchor="mm", colour=drawing.INK):
+        box = self._draw.textbbox((x, y), text, drawing.font(size), anchor)
+        width, height = self._image.size
+        assert 0 <= box[0] < box[2] <= width, (text, box)
+        assert 0 <= box[1] < box[3] <= height, (text, box)
+        written.append((text, box))
+        sheet_text(self, x, y, text, size, anchor, colour)
+
+    monkeypatch.setattr(drawing.Sheet, "text", text)
+    return written
+
+
+@pytest.mark.parametrize(
+    ("end", "number"),
+    [
+        (0.0251, ".025"),
+        (0.83, ".83"),
+        (9.96, "10"),
+        (99.7, "100"),
+        (831.4, "831"),
+        (9999.4, "9999"),
+        (9999.7, "1e4"),
+        (8.3e24, "8.3e24"),
+        (1.2e-5, "1.2e−05"),
+        (5e-300, "5e−300"),
+    ],
+)
+def test_the_numbers_of_the_colour_scale_lie_on_the_sheet(boxes, end, number):
+    weight = np.full((2, 3, 5, 5), end)
+    layer_figures.kernels(weight, X, ("S2", "C3"))
+    layer_figures.kernels(weight[:, :1], np.ones((2, 1), bool), ("INPUT", "C1"))
+    layer_figures.feature_maps(np.zeros((28, 28), np.uint8), weight[0])
+    assert [text for text, _ in boxes if text[0] in "+−"] == [f"+{number}", f"−{number}"] * 3
+
+
+@pytest.mark.parametrize("size", [1e-3, 0.994, 0.996, 1.0, 9.96, 12.34, 831.4, 9999.7, 1.2e12, 2e100])
+def test_the_values_of_subsampling_do_not_overlap_and_lie_on_the_sheet(boxes, size):
+    for maps in (6, 16):
+        boxes.clear()
+        layer_figures.subsampling(np.full(maps, size), np.full(maps, -size), "S2")
+        for row in (boxes[:maps], boxes[maps : 2 * maps]):
+            assert len({text for text, _ in row}) == 1
+            # Letters have some white of their own at both sides: the boxes of two may meet within rounding.
+            assert all(left[2] <= right[0] + 1 for (_, left), (_, right) in pairwise(row))
+
+
+def test_values_are_written_as_briefly_as_they_can_be():
+    values = (-0.144, -0.001, 0.0, 0.996, 1.04, -1.26, 12.34, -831.4, 1.24e5, -2e12, math.nan, math.inf, -math.inf)
+    words = ("−.14", ".00", ".00", "1.00", "1", "−1.3", "12", "−831", "1.2e5", "−2e12", "nan", "inf", "−inf")
+    assert tuple(map(layer_figures._short, values)) == words
 
 
 def test_maps_are_numbered_in_their_order_beside_the_digit():
