@@ -46,7 +46,9 @@ class _Parity(_Head):
     absent: NotRequired[dict[str, float | None]]
     forced: NotRequired[dict[str, float | None]]
     layers: NotRequired[dict[str, float | None]]
+    parts: NotRequired[dict[str, float | None]]
     images: NotRequired[int]
+    batch: NotRequired[int]
     faults: NotRequired[dict[str, str]]
 
 

@@ -1,13 +1,13 @@
 """Lockstep: how far two backends that see the same batches are apart; `experiments.verdict` judges it.
 
 Three questions, asked separately. *Forced*: the twin is given the hand-made network's present weights and the same
-batch; do loss, outputs and gradients agree to rounding (criterion 4, in eps·max S), and each linear layer on its own
-input (criterion 2)? *Free*: each follows its own updates; how does the difference grow (criterion 8)? *Absent links*:
-are the weights and gradients of links that a connection table leaves out exactly 0 (criterion 6)?
+batch; do loss, outputs and gradients agree to rounding (criterion 4, in eps·max S), and every part of the step on its
+own (`experiments.parts`)? *Free*: each follows its own updates; how does the difference grow (criterion 8)? *Absent
+links*: are the weights and gradients of links that a connection table leaves out exactly 0 (criterion 6)?
 """
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,20 +16,17 @@ from torch import nn
 from experiments.backend import Array, Labels, Masks, Step
 from experiments.backends import ScratchBackend, TorchBackend
 from experiments.config import TrainConfig
-from experiments.metrics import MetricsFile, Row
+from experiments.metrics import MetricsFile, Row, read_rows
 from experiments.networks import DataShape
+from experiments.parts import Hyperparameters, compose, judge_layer, judge_step, judge_update
 from experiments.runs import RunFolder
 from experiments.summary import Parity, ParityCheck
 from experiments.tensorboard import Board, table
 from torchref.oracle import criteria
 from torchref.oracle.criteria import relative_distance
-from torchref.oracle.linear import LINEAR, SELECTION
-from torchref.oracle.network import force, judge_pass, run
+from torchref.oracle.loss import compare_loss
+from torchref.oracle.network import judge_pass, run
 from torchref.oracle.thinning import ThinnedCandidate, thinned
-from torchref.pooling import MaxPool2d
-
-#: Layers that are judged on their own; an activation's truth to more digits takes longer than the training.
-_FORCED: Final = (*LINEAR, *SELECTION, MaxPool2d)
 
 
 def relatives(ours: Mapping[str, Array], twin: Mapping[str, Array]) -> dict[str, float]:
@@ -79,6 +76,8 @@ class Lockstep:
         self.twin = TorchBackend(config, shape)
         # One table judges both: a link that only the hand-made network has must show as a weight that is not 0.
         self.tables = self.twin.connections()
+        # Where not even one image can be compared, none will be later on. The file knows, also after a resumption.
+        self._kinked = any(row.get("images") == 0 for row in read_rows(folder.metrics, "parity"))
         self.metrics = MetricsFile(folder.metrics)
         self.board = Board(folder.path, after_update)
 
@@ -111,11 +110,13 @@ class Lockstep:
             them are allowed. "images": how many were compared: in a batch with a unit so near to a kink (a ReLU's 0, a
             tie in a max-pool's window) that two correct programs may take different sides, half, or half of that, are
             compared instead. 0 if a single image is still too near, as every image is whose background max-pooling
-            sees: then "forced" is empty. "layers": the same in units of the bound of criterion 2, for the tensors of
-            each layer but the activations, given the oracle's exact input and upstream gradient: there nothing is near
-            a kink for one and not for the other. S of a whole network grows with its depth and width, that of one
-            layer does not: in float32 it is this that sees a gradient wrong by one part in ten thousand. "faults":
-            what is wrong where no distance can be measured.
+            sees: then "forced" is empty, and later in the run no part of a batch is tried. "batch": how many there
+            were. "layers": the same in units of what each layer is allowed, given the oracle's exact input and upstream
+            gradient: there nothing is near a kink for one and not for the other. S of a whole network grows with its
+            depth and width, that of one layer does not: in float32 it is this that sees a gradient wrong by one part in
+            ten thousand. "parts": likewise "loss <tensor>", on the oracle's outputs; and "step <tensor>", max|a − t| /
+            max|t| from what the layers and the loss give when they are called one by one: 0. "faults": what is wrong
+            where no distance can be measured.
         """
         self.twin.load_parameters(backend.parameters())
         twin, ours = self._thinned(masks), ThinnedCandidate(backend.net, masks or {}).layers
@@ -123,10 +124,14 @@ class Lockstep:
         layers = {
             f"{name} {c.tensor}": c
             for name, layer in twin.named_children()
-            if isinstance(layer, _FORCED)
-            for c in force(ours[name], layer, oracle.seen[name])
+            for c in judge_layer(ours[name], layer, oracle.seen[name])
         }
-        while oracle.kinked and (half := len(labels) // 2):
+        composed = compose(backend.net, backend.criterion, images, labels, masks)
+        parts = {f"step {c.tensor}": c for c in judge_step(step, trace, composed)}
+        output = oracle.tensors["output"].cpu().numpy()
+        parts |= {f"loss {c.tensor}": c for c in compare_loss(backend.criterion, self.twin.criterion, output, labels)}
+        batch = len(labels)
+        while oracle.kinked and not self._kinked and (half := len(labels) // 2):
             images, labels = images[:half], labels[:half]
             masks = None if masks is None else {name: mask[:half] for name, mask in masks.items()}
             step, trace = backend.gradients(images, labels, masks), backend.trace(images, masks)
@@ -135,13 +140,48 @@ class Lockstep:
         mine["loss"] = np.dtype(self.config.dtype).type(step.loss)
         mine |= {f"grad/{name}": grad for name, grad in step.grads.items()}
         comparisons = () if oracle.kinked else judge_pass(oracle, mine, "lockstep").comparisons
+        self._kinked |= oracle.kinked
         faults = {c.tensor: c.fault for c in comparisons if c.fault}
         return {
             "forced": {c.tensor: criteria.NETWORK * c.ratio for c in comparisons},
             "layers": {name: c.ratio for name, c in layers.items()},
+            "parts": {name: c.ratio for name, c in parts.items()},
             "images": 0 if oracle.kinked else len(labels),
-            "faults": faults | {name: c.fault for name, c in layers.items() if c.fault},
+            "batch": batch,
+            "faults": faults | {name: c.fault for name, c in (layers | parts).items() if c.fault},
         }
+
+    def forced_update(
+        self,
+        backend: ScratchBackend,
+        lr: float,
+        grads: Mapping[str, Array],
+        before: Mapping[str, Array],
+        velocity: Mapping[str, Array],
+    ) -> Row:
+        """Compare the hand-made update with torch's from the same place, along the same gradients: criterion 2.
+
+        Parameters
+        ----------
+        backend:
+            The hand-made network, after the update.
+        lr:
+            Learning rate of this update.
+        grads:
+            Its gradients.
+        before, velocity:
+            Parameters and optimiser's state before it.
+
+        Returns
+        -------
+        dict
+            "parts" ("update param/<name>", "update velocity/<name>") in units of what is allowed, and "faults".
+        """
+        how = Hyperparameters(lr, self.config.momentum, self.config.weight_decay)
+        found = judge_update(before, velocity, grads, how, backend.parameters(), backend.state())
+        named = {f"update {c.tensor}": c for c in found}
+        faults = {name: c.fault for name, c in named.items() if c.fault}
+        return {"parts": {name: c.ratio for name, c in named.items()}, "faults": faults}
 
     def _thinned(self, masks: Masks | None) -> nn.Sequential:
         twin = thinned(self.twin.net, masks)

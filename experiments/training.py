@@ -180,8 +180,9 @@ class Training:
 
     def _update(self, update: int, epoch: int, batch: int, images: Array, labels: Labels) -> list[Step]:
         """Make one update in every backend, and log it when it is due."""
+        lr = learning_rate(self.config.schedule, self.config.lr, update - 1, self.updates)
         for wing in self.wings:
-            wing.backend.lr = learning_rate(self.config.schedule, self.config.lr, update - 1, self.updates)
+            wing.backend.lr = lr
         masks = draw_masks(self.config, update, len(labels))
         steps = [wing.compute(images, labels, masks) for wing in self.wings]
         for wing, step in zip(self.wings, steps, strict=True):
@@ -192,7 +193,9 @@ class Training:
                     f"backend the {began} is infinite or NaN, the first in the order of computation; the last good "
                     f"checkpoint {wing.checkpoints.last} is untouched; try a smaller --lr"
                 )
-        if update % self.config.log_every and update != 1:
+        logged = update == 1 or not update % self.config.log_every
+        # The network that an epoch ends with is compared too: with few updates it would be the untrained one only.
+        if not logged and not (self.lockstep and batch == self.per_epoch):
             for wing, step in zip(self.wings, steps, strict=True):
                 wing.update(step)
             if self.lockstep and update == DRIFT_STEPS:
@@ -200,12 +203,16 @@ class Training:
             return steps
         traces = [wing.backend.trace(images, masks) for wing in self.wings]
         before = [{name: p.copy() for name, p in wing.backend.parameters().items()} for wing in self.wings]
-        first, forced = self.wings[0].backend, {}
+        first, forced, velocity = self.wings[0].backend, {}, {}
         if self.lockstep and isinstance(first, ScratchBackend):
-            forced = self.lockstep.forced(first, images, labels, steps[0], traces[0], masks)
+            forced, velocity = self.lockstep.forced(first, images, labels, steps[0], traces[0], masks), first.state()
         for wing, step, old, trace in zip(self.wings, steps, before, traces, strict=True):
             wing.update(step)
-            wing.log(update, epoch, step, labels, old, trace)
+            if logged:
+                wing.log(update, epoch, step, labels, old, trace)
+        if self.lockstep and isinstance(first, ScratchBackend):
+            row = self.lockstep.forced_update(first, lr, steps[0].grads, before[0], velocity)
+            forced |= {key: forced[key] | row[key] for key in row}
         if self.lockstep:
             self.lockstep.log(
                 update, epoch, (steps[0], steps[1]), (traces[0], traces[1]), self._both_parameters(), forced
@@ -220,8 +227,6 @@ class Training:
             wing.end_epoch(update, epoch, step, validation.images, inputs, validation.labels)
             for wing, step in zip(self.wings, steps, strict=True)
         ]
-        if self.lockstep and update % self.config.log_every:
-            self.lockstep.log_params(update, epoch, self._both_parameters())
         parts = []
         for wing, spent in zip(self.wings, seconds, strict=True):
             row = wing.last_epoch

@@ -11,6 +11,12 @@ from experiments.runs import RunFolder
 from experiments.summary import Parity, ParityCheck
 from torchref.oracle import criteria
 
+#: What is asked of the parts of a step beside the layers, and how many of its units each is allowed.
+PARTS: Final = {
+    "loss": ("loss, same outputs", 1.0),
+    "step": ("step = its parts, exactly (relative)", 0.0),
+    "update": ("update, same gradients", 1.0),
+}
 ERROR_BOUND: Final = 0.001  # criterion 8, test error: 0.1 point
 
 
@@ -43,11 +49,19 @@ def verdict(
     """
     judged = [row for row in rows if row.get("images")]
     checks = [_forced_check(name, judged) for name in _names(judged, "forced")]
-    layers = [_layer_check(name, rows) for name in dict.fromkeys(n.split()[0] for n in _names(rows, "layers"))]
+    layers = [
+        _part_check(rows, "layers", name, "layers, same input", f"forced layer {name}", 1.0)
+        for name in dict.fromkeys(n.split()[0] for n in _names(rows, "layers"))
+    ]
     if not checks and layers:
         detail = "every image was too near to a kink; the layers were judged one by one"
         checks.append(_check("whole network, same weights", "forced", float("nan"), None, detail))
     checks += layers
+    checks += [
+        _part_check(rows, "parts", name, question, f"forced part {name}", bound)
+        for name, (question, bound) in PARTS.items()
+        if any(n.split()[0] == name for n in _names(rows, "parts"))
+    ]
     if not checks:
         checks.append(_check("same weights", "forced", float("nan"), criteria.NETWORK, "nothing was compared"))
     if gaps:
@@ -104,18 +118,14 @@ def _forced_check(name: str, judged: list[Row]) -> ParityCheck:
     return _check(question, f"forced {name}", value, criteria.NETWORK, _fault([name], judged) or detail)
 
 
-def _layer_check(layer: str, rows: list[Row]) -> ParityCheck:
-    judged = [row for row in rows if row.get("layers")]
-    tensors = [name for name in _names(judged, "layers") if name.split()[0] == layer]
-    value, update = _worst([(_number(row["layers"].get(name)), row["update"]) for row in judged for name in tensors])
-    detail = f"{layer}, worst at update {update:,}"
-    return _check(
-        "layers, same input",
-        f"forced layer {layer}",
-        value,
-        1.0,
-        _fault(tensors, judged) or detail,
-    )
+def _part_check(rows: list[Row], kind: str, part: str, question: str, name: str, bound: float) -> ParityCheck:
+    """Judge a layer, or another part of the step, by the worst of its tensors: "<part> <tensor>" in the rows."""
+    judged = [row for row in rows if row.get(kind)]
+    tensors = [n for n in _names(judged, kind) if n.split()[0] == part]
+    found = {(n, row["update"]): _number(row[kind][n]) for row in judged for n in tensors if n in row[kind]}
+    (tensor, update), value = max(found.items(), key=lambda item: (np.isnan(item[1]), item[1]))
+    detail = _fault(tensors, judged) or f"{tensor}, worst at update {update:,}"
+    return _check(question, name, value, bound, detail)
 
 
 def _absent_check(name: str, rows: list[Row]) -> ParityCheck:

@@ -195,7 +195,7 @@ def test_near_a_kink_a_part_of_the_batch_is_compared_with_its_part_of_the_masks(
     ]
     assert (result["images"], result["faults"]) == (4, {})
     assert max(result["forced"].values()) <= criteria.NETWORK
-    assert {name.split()[0] for name in result["layers"]} == {"fc1", "d1", "fc2", "d2", "fc3"}
+    assert {name.split()[0] for name in result["layers"]} == {"fc1", "f1", "d1", "fc2", "f2", "d2", "fc3"}
     assert max(result["layers"].values()) <= 1
     comparison.close()
 
