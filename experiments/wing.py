@@ -103,7 +103,8 @@ class Wing:
         images, seconds = (now - then for now, then in zip(self._totals(), self._rate, strict=True))
         self._rate = self._totals()
         layers = stages(trace, before)
-        activations = {output: trace[output] for layer, output in layers.items() if output != layer}
+        # What squashes c1 is called c1_f; in a perceptron it is f1, which follows fc1.
+        squashed = {y.removesuffix("_f"): trace[y] for layer, y in layers.items() if y != layer}
         row: dict[str, Any] = {
             "loss": step.loss,
             "error": metrics.error_rate(step.outputs, labels),
@@ -111,7 +112,7 @@ class Wing:
             "grad_norm": metrics.norm(step.grads),
             "images_per_s": images / seconds if seconds > 0 else 0.0,
             "update_ratio": metrics.update_ratios(before, self.backend.parameters()),
-            "saturation": {name: metrics.saturation(self.config.activation, y) for name, y in activations.items()},
+            "saturation": {name: metrics.saturation(self.config.activation, y) for name, y in squashed.items()},
         }
         self.metrics.write({"kind": "train", "epoch": epoch, "update": update, **row})
         self.board.scalars(
