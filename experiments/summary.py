@@ -132,7 +132,7 @@ def parity_table(parity: Parity, width: int) -> Table:
     """Return a row per question, for the tensor nearest to its bound; before them a row for every failed check.
 
     Where there are less than `DETAILED` columns, the last one, which tensor it was and when, is left out: a wrapped
-    table cannot be read.
+    table cannot be read. Why something could not be measured then stands below the table.
     """
     failed = sorted((check for check in parity["checks"] if not check["passed"]), key=_ratio, reverse=True)
     worst: dict[str, ParityCheck] = {}
@@ -140,7 +140,10 @@ def parity_table(parity: Parity, width: int) -> Table:
         held = worst.setdefault(check["question"], check)
         if _ratio(check) > _ratio(held):
             worst[check["question"]] = check
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", caption_justify="left")
+    unmeasured = [check for check in parity["checks"] if check["bound"] is None and not math.isfinite(check["value"])]
+    if width < DETAILED and unmeasured:
+        table.caption = Text("\n".join(f"{check['question']}: {check['detail']}" for check in unmeasured), "dim")
     table.add_column("parity", style="bold")
     for heading in ("worst", "bound", "worst/bound"):
         table.add_column(heading, justify="right")

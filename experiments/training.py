@@ -249,7 +249,7 @@ class Training:
         if self.lockstep:
             rows = read_rows(self.folders["diff"].metrics, "parity")
             errors = (results[0]["error"], results[1]["error"])
-            gaps = missing_updates(rows, self.config.log_every, self.done)
+            gaps = missing_updates(rows, self.config.log_every, self.done, finished=True)
             found = verdict(rows, self.config.dtype, errors, (predicted[0], predicted[1]), gaps)
             self.lockstep.finish(self.done, found)
         summary = self._summary(list(results), found, None)

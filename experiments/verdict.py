@@ -48,13 +48,14 @@ def verdict(
         Every check at its worst, with its bound.
     """
     judged = [row for row in rows if row.get("images")]
-    checks = [_forced_check(name, judged) for name in _names(judged, "forced")]
+    reach = _reach(rows, judged)
+    checks = [_forced_check(name, judged, reach) for name in _names(judged, "forced")]
     layers = [
         _part_check(rows, "layers", name, "layers, same input", f"forced layer {name}", 1.0)
         for name in dict.fromkeys(n.split()[0] for n in _names(rows, "layers"))
     ]
     if not checks and layers:
-        detail = "every image was too near to a kink; the layers were judged one by one"
+        detail = f"too near to a kink{reach}; the layers were judged one by one"
         checks.append(_check("whole network, same weights", "forced", float("nan"), None, detail))
     checks += layers
     checks += [
@@ -81,7 +82,7 @@ def verdict(
     else:
         drifts = [(_number(value), row["update"]) for row in rows for value in row["param"].values()]
         value, update = _worst(drifts)
-        detail = f"worst at update {update:,}"
+        detail = f"no bound in float32; worst at update {update:,}"
         checks.append(_check("parameters, running free (relative)", "drift of parameters", value, None, detail))
     ours, twin = predicted
     # The two fractions are counts divided by n; counted back, their difference has no rounding error beside the bound.
@@ -93,10 +94,13 @@ def verdict(
     return {"passed": all(check["passed"] for check in checks), "checks": checks}
 
 
-def missing_updates(rows: list[Row], log_every: int, done: int) -> list[int]:
-    """Return the updates up to `done` that should have been compared, 1 and every `log_every`-th, and were not."""
+def missing_updates(rows: list[Row], log_every: int, done: int, *, finished: bool = False) -> list[int]:
+    """Return the updates up to `done` that should have been compared and were not.
+
+    They are the first, every `log_every`-th and, of a run that has finished, the last.
+    """
     compared = {row["update"] for row in rows if "forced" in row}
-    due = {1, *range(log_every, done + 1, log_every)} if done else set()
+    due = {1, *range(log_every, done + 1, log_every), *[done] * finished} if done else set()
     return sorted(due - compared)
 
 
@@ -111,9 +115,19 @@ def recorded(folder: RunFolder, update: int | None = None) -> Parity | None:
     return parity
 
 
-def _forced_check(name: str, judged: list[Row]) -> ParityCheck:
+def _reach(rows: list[Row], judged: list[Row]) -> str:
+    """Return how many comparisons of whole networks there were, and on how many images, if kinks have cut them."""
+    compared = [row for row in rows if "images" in row]
+    if not any(row["images"] < row.get("batch", row["images"]) or not row["images"] for row in compared):
+        return ""
+    images = [row["images"] for row in judged]
+    on = f", on {min(images):,} to {max(images):,} images" if images else ""
+    return f" ({len(judged):,} of {len(compared):,} comparisons{on})"
+
+
+def _forced_check(name: str, judged: list[Row], reach: str) -> ParityCheck:
     value, update = _worst([(_number(row["forced"].get(name)), row["update"]) for row in judged])
-    detail = f"{name}, worst at update {update:,}"
+    detail = f"{name}, worst at update {update:,}{reach}"
     question = {"output": "outputs", "grad": "gradients"}.get(name.split("/")[0], name) + ", same weights (eps·max S)"
     return _check(question, f"forced {name}", value, criteria.NETWORK, _fault([name], judged) or detail)
 

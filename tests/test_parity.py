@@ -1,7 +1,9 @@
+import io
 import json
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from experiments import parity
 from experiments import verdict as verdicts
@@ -9,6 +11,7 @@ from experiments.backend import Step
 from experiments.backends import build, initial_parameters
 from experiments.networks import DataShape
 from experiments.runs import RunFolder
+from experiments.summary import parity_table
 from tests.running import finished, read_rows, run, small
 from torchref.oracle import criteria
 
@@ -85,6 +88,8 @@ def test_a_comparison_that_is_missing_fails_the_run():
     assert verdicts.missing_updates(rows, 20, 39) == []
     assert verdicts.missing_updates([], 20, 0) == []
     assert verdicts.missing_updates([], 1, 2) == [1, 2]
+    assert verdicts.missing_updates(rows, 20, 39, finished=True) == [39]
+    assert verdicts.missing_updates([row(1), row(20)], 20, 20, finished=True) == []
     verdict = verdicts.verdict(rows, "float32", (0.0, 0.0), SAME, [10, 30])
     assert not verdict["passed"]
     assert "at update 10" in named(verdict)["comparisons missing"]["detail"]
@@ -112,11 +117,29 @@ def test_near_a_kink_throughout_the_layers_are_judged_one_by_one():
     verdict = verdicts.verdict([kinked], "float32", (0.0, 0.0), SAME)
     assert verdict["passed"]
     assert named(verdict)["forced"]["bound"] is None
-    assert "judged one by one" in named(verdict)["forced"]["detail"]
+    assert "kink (0 of 1 comparisons); the layers were judged one by one" in named(verdict)["forced"]["detail"]
     assert named(verdict)["forced layer fc1"]["value"] == 0.1
     bad = {**row(update=20, images=0, layer=1.01), "forced": {}}
     verdict = verdicts.verdict([kinked, bad], "float32", (0.0, 0.0), SAME)
     assert [name for name, check in named(verdict).items() if not check["passed"]] == ["forced layer fc1"]
+
+
+def test_the_verdict_says_how_little_of_whole_networks_could_be_compared():
+    rows = [row(1), {**row(20), "images": 8, "batch": 64}, {**row(40), "images": 0, "forced": {}, "batch": 64}]
+    detail = named(verdicts.verdict(rows, "float32", (0.0, 0.0), SAME))["forced loss"]["detail"]
+    assert detail == "loss, worst at update 1 (2 of 3 comparisons, on 8 to 64 images)"
+    whole = [row(1), {**row(21, images=5), "batch": 5}]  # the last batch of an epoch is no smaller than it is
+    assert named(verdicts.verdict(whole, "float32", (0.0, 0.0), SAME))["forced loss"]["detail"].endswith("update 1")
+
+
+@pytest.mark.parametrize(("width", "below"), [(80, True), (120, False)])
+def test_on_a_narrow_terminal_the_reason_for_no_judgement_stands_below_the_table(width, below):
+    verdict = verdicts.verdict([{**row(images=0), "forced": {}}], "float32", (0.0, 0.0), SAME)
+    console = Console(width=width, file=io.StringIO(), record=True)
+    console.print(parity_table(verdict, width))
+    text = console.export_text()
+    assert "kink (0 of 1 comparisons)" in text
+    assert ("whole network, same weights: too near to a kink" in text) is below
 
 
 def lockstep(tmp_path, **settings):
@@ -178,7 +201,43 @@ def test_near_a_kink_a_part_of_the_batch_is_compared(tmp_path):
     assert (alone["forced"], alone["images"], alone["faults"]) == ({}, 0, {})
     assert alone["layers"].keys() == result["layers"].keys()
     assert max(alone["layers"].values()) <= 1
+    assert (alone["batch"], result["batch"]) == (8, 8)
     comparison.close()
+
+
+def test_after_a_comparison_that_no_part_of_the_batch_allows_no_part_is_tried_again(tmp_path, monkeypatch):
+    comparison, backend = lockstep(tmp_path, activation="relu", dtype="float64")
+    rng, labels = np.random.default_rng(0), np.arange(8) % 3
+    backend.load_parameters({n: np.zeros_like(p) if n.endswith("bias") else p for n, p in backend.parameters().items()})
+    kinked, half, free = np.zeros((8, 6)), rng.standard_normal((8, 6)), rng.standard_normal((8, 6))
+    half[5] = 0
+    sizes = []
+    real = backend.gradients
+    monkeypatch.setattr(backend, "gradients", lambda x, *given: sizes.append(len(x)) or real(x, *given))
+
+    def compared(lockstep, images):
+        sizes.clear()
+        row = lockstep.forced(backend, images, labels, real(images, labels), backend.trace(images))
+        return row, row["images"], sizes.copy()
+
+    assert compared(comparison, half)[1:] == (4, [4])
+    row, *found = compared(comparison, kinked)
+    assert found == [0, [4, 2, 1]]
+    assert compared(comparison, half)[1:] == (0, [])
+    assert compared(comparison, free)[1:] == (8, [])
+    comparison.metrics.write({"kind": "parity", "update": 3, "param": {}, **row})
+    comparison.close()
+    resumed = parity.Lockstep(comparison.config, RunFolder(tmp_path), SHAPE, 3)
+    assert compared(resumed, half)[1:] == (0, [])
+    resumed.close()
+
+
+def test_the_network_that_an_epoch_ends_with_is_compared():
+    rows = read_rows(finished() / "mlp-digits-s0" / "diff" / "metrics.jsonl")
+    compared = [row["update"] for row in rows if "forced" in row]
+    assert compared == [1, 5, 10, 15, 20, 21, 25, 30, 35, 40, 42]
+    trained = read_rows(finished() / "mlp-digits-s0" / "scratch" / "metrics.jsonl")
+    assert [row["update"] for row in trained if row["kind"] == "train"] == [1, 5, 10, 15, 20, 25, 30, 35, 40]
 
 
 def test_float64_stays_within_criterion_8_for_a_whole_run():
