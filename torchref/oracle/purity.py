@@ -121,10 +121,11 @@ def check_loss_purity(loss: LossCandidate, output: Array, target: Array) -> list
     value, cache = loss.forward(output, target)
     value = np.asarray(value)
     first_value = np.array(value)
+    # Another output of the same shape, as an output buffer might be kept for each; then one of another shape, which is
+    # what a loss that keeps anything on itself is left with.
+    _, same_shape_cache = loss.forward(-output, target)
     _, other_cache = loss.forward(_another(output), _another_target(target, output.shape[1]))
     overwritten = _differences({"value": first_value}, {"value": value}, "after another forward pass")
-    # Another output of the same shape: an output buffer might be kept for each.
-    _, same_shape_cache = loss.forward(-output, target)
     doutput = np.asarray(loss.backward(cache))
     kept = np.array(doutput)
     loss.backward(other_cache)
@@ -151,10 +152,9 @@ def check_penalty_purity(penalty: PenaltyCandidate, params: Mapping[str, Array])
     value, cache = penalty.forward(params)
     value = np.asarray(value)
     first_value = np.array(value)
+    _, same_shape_cache = penalty.forward({name: array + 1 for name, array in params.items()})
     _, other_cache = penalty.forward({name: _another(array) for name, array in params.items()})
     overwritten = _differences({"value": first_value}, {"value": value}, "after another forward pass")
-    # Other values of the same shape: an output buffer might be kept for each.
-    _, same_shape_cache = penalty.forward({name: array + 1 for name, array in params.items()})
     grads = penalty.backward(cache)
     kept = _snapshot(grads)
     penalty.backward(other_cache)
