@@ -14,7 +14,7 @@ from torchref.oracle import criteria
 #: What is asked of the parts of a step beside the layers, and how many of its units each is allowed.
 PARTS: Final = {
     "loss": ("loss, same outputs", 1.0),
-    "step": ("step = its parts, exactly (relative)", 0.0),
+    "step": ("step = its parts, bit for bit", 0.0),
     "update": ("update, same gradients", 1.0),
 }
 ERROR_BOUND: Final = 0.001  # criterion 8, test error: 0.1 point
