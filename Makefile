@@ -30,7 +30,7 @@ demo: $(STAMP)
 	  --log-every 20 --runs-dir runs/demo --overwrite
 
 test: $(STAMP)
-	$(BIN)/python -m pytest --numprocesses 2 --cov --cov-fail-under 100 $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal --cov --cov-fail-under 100 $(ARGS)
 
 slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow $(ARGS)

@@ -210,3 +210,24 @@ def test_torchs_own_layers_cannot_be_asked() -> None:
     net = torchref.Sequential({"fc": torchref.Linear(3, 2), "gelu": torch.nn.GELU()})
     with pytest.raises(TypeError, match=r"gelu is a GELU of torch's own, expected a Module of torchref"):
         torchref.summary.summarize(net, (3,))
+
+
+@pytest.mark.parametrize("wing", [scratch, torchref])
+@pytest.mark.parametrize("count", ["output_shape", "num_connections", "num_multiply_adds"])
+def test_a_network_asked_itself_names_the_layer_that_does_not_fit(wing: ModuleType, count: str) -> None:
+    with pytest.raises(ValueError, match=r"^block: c1: input_shape is \(3, 5, 4\), expected \(2, H, W\)"):
+        getattr(small(wing), count)((3, 5, 4))
+
+
+@pytest.mark.parametrize("wing", [scratch, torchref])
+def test_softmax_is_for_the_units_of_one_layer(wing: ModuleType) -> None:
+    net = wing.Sequential({"fc": wing.Linear(5, 3), "soft": wing.Softmax()})
+    assert net.output_shape((5,)) == (3,)
+    with pytest.raises(ValueError, match=r"soft: input_shape is \(2, 3, 4\), expected \(K,\)"):
+        wing.Sequential({"soft": wing.Softmax()}).output_shape((2, 3, 4))
+
+
+def test_torchs_own_layers_cannot_be_counted_by_a_network() -> None:
+    net = torchref.Sequential({"fc": torchref.Linear(3, 2), "gelu": torch.nn.GELU()})
+    with pytest.raises(TypeError, match="gelu is a GELU, expected a Module of torchref to count on"):
+        net.num_connections((3,))
