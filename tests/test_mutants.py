@@ -49,6 +49,7 @@ def kill(bug: mutants.Mutant, folder: Path, seed: int) -> str:
     return ""
 
 
+@pytest.mark.no_cover  # these run on copies; tracing the originals beside them only takes time
 @pytest.mark.parametrize("bug", mutants.MUTANTS, ids=lambda bug: bug.name)
 def test_mutant_is_killed(
     bug: mutants.Mutant, tmp_path: Path, seed: int, record_property: Callable[[str, object], None]
