@@ -204,7 +204,7 @@ def check_non_finite(title: str, candidate: Any, twin: Any, x: np.ndarray, dy: n
 def beside(name: str, mine: Any, theirs: torch.Tensor) -> Comparison:
     """Judge the finite values next to NaN and ∞; they are ordinary numbers here, so a plain multiple of eps will do."""
     size = torch.nan_to_num(theirs.detach(), 0.0, 0.0, 0.0).abs()
-    return oracle.compare(name, mine, theirs, 64 * torch.finfo(theirs.dtype).eps * (1 + size), "5 form")
+    return oracle.compare_arrays(name, mine, theirs, 64 * torch.finfo(theirs.dtype).eps * (1 + size), "5 form")
 
 
 def network_reports(case: cases.NetworkCase, wing: ModuleType, dtype: str, seed: int) -> Iterator[Report]:
@@ -313,7 +313,7 @@ def check_training(
         optimizer.step(candidate.parameters(), grads)
         twin_optimizer.step(dict(twin.named_parameters()), {k: torch.from_numpy(np.array(grads[k])) for k in before})
         comparisons = tuple(
-            oracle.compare(
+            oracle.compare_arrays(
                 f"step of {name}",
                 candidate.parameters()[name],
                 tensor,

@@ -227,7 +227,7 @@ def test_bounds_of_criterion_4_and_7() -> None:
 
 def test_a_bound_that_is_not_finite_is_a_fault() -> None:
     for bound in (np.inf, np.nan):
-        verdict = oracle.compare("y", np.array([5.0]), torch.tensor([5.0]).double(), bound, "2")
+        verdict = oracle.compare_arrays("y", np.array([5.0]), torch.tensor([5.0]).double(), bound, "2")
         assert not verdict.passed
         assert "nothing can be judged at [0]" in verdict.fault
 

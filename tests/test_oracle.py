@@ -48,7 +48,7 @@ def test_the_worst_element_is_located_with_both_values_and_the_bound(seed: int) 
     mine, theirs = tensor_pair(seed)
     mine[1, 2] += 5e-9
     mine[2, 0] += 1e-9
-    verdict = oracle.compare("dx", mine, theirs, 1e-9, "2 linear operation")
+    verdict = oracle.compare_arrays("dx", mine, theirs, 1e-9, "2 linear operation")
     assert not verdict.passed
     assert verdict.index == (1, 2)
     assert verdict.ratio == pytest.approx(5, rel=1e-6)
@@ -62,7 +62,7 @@ def test_the_worst_element_is_located_with_both_values_and_the_bound(seed: int) 
         "allowed 1e-09",
     ):
         assert part in text
-    assert str(oracle.compare("loss", np.float64(1), torch.tensor(1.0).double(), 1e-9, "4")).startswith("✓ loss: 0 of")
+    assert str(oracle.compare_arrays("loss", np.float64(1), torch.tensor(1.0).double(), 1e-9, "4")).startswith("✓ loss: 0 of")
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_the_worst_element_is_located_with_both_values_and_the_bound(seed: int) 
 )
 def test_faults_of_form_are_named(alter: Any, says: str, seed: int) -> None:
     mine, theirs = tensor_pair(seed)
-    verdict = oracle.compare("y", alter(mine), theirs, 1e9, "2")
+    verdict = oracle.compare_arrays("y", alter(mine), theirs, 1e9, "2")
     assert not verdict.passed
     assert says in str(verdict)
     assert verdict.ratio == np.inf
@@ -86,8 +86,8 @@ def test_faults_of_form_are_named(alter: Any, says: str, seed: int) -> None:
 
 def test_what_is_nan_or_infinite_on_both_sides_is_equal() -> None:
     values = np.array([np.nan, np.inf, -np.inf, 1.0])
-    assert oracle.compare("y", values, torch.from_numpy(values.copy()), 0.0, "1").passed
-    nan_bound = oracle.compare("y", values, torch.tensor([np.nan, np.inf, -np.inf, 1.5]).double(), np.nan, "2")
+    assert oracle.compare_arrays("y", values, torch.from_numpy(values.copy()), 0.0, "1").passed
+    nan_bound = oracle.compare_arrays("y", values, torch.tensor([np.nan, np.inf, -np.inf, 1.5]).double(), np.nan, "2")
     assert nan_bound.ratio == np.inf, "a bound that is NaN excuses nothing"
 
 

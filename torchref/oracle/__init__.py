@@ -5,7 +5,7 @@ Each check returns a `Report` of `Comparison`s in the order of computation, whic
 worst element and the error in units of what is allowed there.
 """
 
-from torchref.oracle.comparison import Comparison, EquivalenceError, Report, compare, merge
+from torchref.oracle.comparison import Comparison, EquivalenceError, Report, compare_arrays, merge
 from torchref.oracle.finite_difference import check_gradients
 from torchref.oracle.layer import check_layer
 from torchref.oracle.loss import check_loss, check_penalty
@@ -29,7 +29,7 @@ __all__ = [
     "check_purity",
     "check_sgd",
     "check_state",
-    "compare",
+    "compare_arrays",
     "judge_pass",
     "merge",
     "run",

@@ -124,7 +124,7 @@ def pattern_fault(mine: Array, oracle: Array) -> str:
     return ""
 
 
-def compare(tensor: str, mine: Any, oracle: Any, bound: Any, criterion: str) -> Comparison:
+def compare_arrays(tensor: str, mine: Any, oracle: Any, bound: Any, criterion: str) -> Comparison:
     """Hold `mine` against `oracle`, elementwise: |mine − oracle| ≤ bound.
 
     Parameters

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from torchref.oracle.comparison import Comparison, compare, to_array
+from torchref.oracle.comparison import Comparison, compare_arrays, to_array
 
 ROUNDINGS = 8
 """Criterion 2: roundings allowed beside those of the sum, in eps·S."""
@@ -39,12 +39,12 @@ def smallest(oracle: Any) -> float:
 
 def exact(tensor: str, mine: Any, oracle: Any) -> Comparison:
     """Criterion 1: linear operations on small integers, equal bit for bit (but for the sign of zero)."""
-    return compare(tensor, mine, oracle, 0.0, "1 integers")
+    return compare_arrays(tensor, mine, oracle, 0.0, "1 integers")
 
 
 def selection(tensor: str, mine: Any, oracle: Any) -> Comparison:
     """Criterion 1 for what is moved or chosen and not computed: equal bit for bit, the sign of zero too."""
-    verdict = compare(tensor, mine, oracle, 0.0, "1 selection")
+    verdict = compare_arrays(tensor, mine, oracle, 0.0, "1 selection")
     if verdict.passed:
         theirs = to_array(oracle)
         differ = np.argwhere((np.signbit(mine) != np.signbit(theirs)) & ~np.isnan(theirs))
@@ -57,20 +57,20 @@ def linear_operation(tensor: str, mine: Any, oracle: Any, magnitude: Any, terms:
     """Criterion 2: |a − t| ≤ (8 + √n)·eps·S, elementwise."""
     s, n = to_array(magnitude).astype(np.float64), to_array(terms).astype(np.float64)
     bound = (ROUNDINGS + np.sqrt(n)) * unit(oracle) * s + smallest(oracle)
-    return compare(tensor, mine, oracle, bound, "2 linear operation")
+    return compare_arrays(tensor, mine, oracle, bound, "2 linear operation")
 
 
 def elementwise(tensor: str, mine: Any, truth: Any, condition: Any) -> Comparison:
     """Criterion 3: |f − truth| ≤ 4·eps·C, elementwise, the truth being known to more digits."""
     bound = ELEMENTWISE * unit(truth) * to_array(condition).astype(np.float64) + smallest(truth)
-    return compare(tensor, mine, truth, bound, "3 elementwise")
+    return compare_arrays(tensor, mine, truth, bound, "3 elementwise")
 
 
 def network(tensor: str, mine: Any, oracle: Any, magnitude: Any) -> Comparison:
     """Criterion 4: max|a − t| ≤ 32·eps·max S over the whole tensor."""
     s = to_array(magnitude).astype(np.float64)
     largest = float(s.max(initial=0.0))
-    return compare(tensor, mine, oracle, NETWORK * unit(oracle) * largest + smallest(oracle), "4 network")
+    return compare_arrays(tensor, mine, oracle, NETWORK * unit(oracle) * largest + smallest(oracle), "4 network")
 
 
 def own_size(tensor: str, mine: Any, oracle: Any, size: Any) -> Comparison:
@@ -81,14 +81,14 @@ def own_size(tensor: str, mine: Any, oracle: Any, size: Any) -> Comparison:
     units does, would give false alarms here; LeNet-5 was measured.
     """
     largest = float(to_array(size).astype(np.float64).max(initial=0.0))
-    return compare(tensor, mine, oracle, OWN_SIZE * unit(oracle) * largest + smallest(oracle), "4 own size")
+    return compare_arrays(tensor, mine, oracle, OWN_SIZE * unit(oracle) * largest + smallest(oracle), "4 own size")
 
 
 def absent_links(tensor: str, gradient: Any, absent: Any) -> Comparison:
     """Criterion 6: the gradient of every absent link is exactly 0."""
     values = np.asarray(gradient)
     absent = np.broadcast_to(absent, values.shape)
-    return compare(tensor, np.where(absent, values, 0), np.zeros_like(values), 0.0, "6 absent links")
+    return compare_arrays(tensor, np.where(absent, values, 0), np.zeros_like(values), 0.0, "6 absent links")
 
 
 def relative_distance(mine: Any, oracle: Any) -> float:
@@ -103,4 +103,4 @@ def relative_distance(mine: Any, oracle: Any) -> float:
 def drift(tensor: str, mine: Any, oracle: Any) -> Comparison:
     """Criterion 8: parameters after the same steps from the same start, max|a − t| ≤ 1e-9·max|t| (float64)."""
     largest = float(np.abs(to_array(oracle)).max(initial=0.0))
-    return compare(tensor, mine, oracle, DRIFT * largest, "8 training")
+    return compare_arrays(tensor, mine, oracle, DRIFT * largest, "8 training")

@@ -9,7 +9,7 @@ import numpy as np
 
 from torchref.oracle import criteria
 from torchref.oracle.candidate import LayerCandidate, LossCandidate
-from torchref.oracle.comparison import Array, Comparison, Report, compare
+from torchref.oracle.comparison import Array, Comparison, Report, compare_arrays
 
 
 def central_difference(f: Callable[[], float], at: Array, entries: Array | None = None) -> Array:
@@ -104,4 +104,4 @@ def _judge(name: str, mine: Array, differences: Array, gap: Array) -> Comparison
     if mine.shape == differences.shape:
         mine, differences = np.where(looked_at, mine, 0), np.where(looked_at, differences, 0)
     allowed = criteria.FINITE_DIFFERENCE * largest + np.where(looked_at, gap, 0)
-    return compare(name, mine, differences, allowed, "7 finite differences")
+    return compare_arrays(name, mine, differences, allowed, "7 finite differences")
