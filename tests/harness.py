@@ -7,7 +7,6 @@
 import math
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
@@ -22,6 +21,8 @@ from torchref import oracle
 from torchref.oracle import criteria
 from torchref.oracle.candidate import to_tensor
 from torchref.oracle.comparison import Comparison, Report
+from torchref.oracle.criteria import beside
+from torchref.oracle.inputs import LAYOUTS, NON_FINITE, SPECIAL, plain_kernels
 from torchref.oracle.layer import LINEAR, absent_links, gradients, judge, observe
 from torchref.oracle.linear import SELECTION, absolute_pass
 from torchref.oracle.loss import loss_gradient
@@ -31,23 +32,6 @@ from torchref.oracle.truth import ELEMENTWISE
 
 DTYPES = ("float64", "float32")
 TORCH_DTYPES = {"float32": torch.float32, "float64": torch.float64}
-
-LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "Fortran order": np.asfortranarray,
-    "negative strides": lambda x: np.ascontiguousarray(np.flip(x))[(slice(None, None, -1),) * x.ndim],
-    "every second row": lambda x: np.repeat(x, 2, axis=0)[::2],
-    "read-only": lambda x: _read_only(x.copy()),
-    "broadcast": lambda x: np.broadcast_to(x[:1], x.shape),
-}
-"""Odd memory, same values (but for the broadcast view, whose rows are all the first)."""
-
-SPECIAL = (0.0, -0.0, 1e-3, -1e-3, 20.0, -20.0, 1e4, -1e4, 1e-40, -1e-40, 1e-310)
-NON_FINITE = (np.nan, np.inf, -np.inf, 1.0, -1.0)
-
-
-def _read_only(x: np.ndarray) -> np.ndarray:
-    x.flags.writeable = False
-    return x
 
 
 def generator(seed: int, *words: str) -> np.random.Generator:
@@ -177,19 +161,6 @@ def check_masks(title: str, candidate: Any, twin: Any, case: cases.NetworkCase, 
     return Report(title, (*drawn.comparisons, Comparison("traced output", "5 form", 0.0 if same else np.inf)))
 
 
-@contextmanager
-def plain_kernels() -> Iterator[None]:
-    """Torch's own convolutions in place of oneDNN's, which leave out products with the padding's zeros.
-
-    Where one of those would be 0·∞ or 0·NaN, IEEE arithmetic gives NaN, as torch does in float64 and `scratch` always.
-    """
-    before, torch.backends.mkldnn.enabled = torch.backends.mkldnn.enabled, False
-    try:
-        yield
-    finally:
-        torch.backends.mkldnn.enabled = before
-
-
 def check_non_finite(title: str, candidate: Any, twin: Any, x: np.ndarray, dy: np.ndarray) -> Report:
     """NaN and ±∞ come out where they do in torch, forward and backward, and what is finite beside them agrees."""
     with plain_kernels():
@@ -199,12 +170,6 @@ def check_non_finite(title: str, candidate: Any, twin: Any, x: np.ndarray, dy: n
             # Not criterion 6: NaN times the table's 0 is NaN in both.
             return Report(title, tuple(judge(twin, x, dy, mine, theirs)))
     return Report(title, tuple(beside(name, mine[name], tensor) for name, tensor in theirs.items()))
-
-
-def beside(name: str, mine: Any, theirs: torch.Tensor) -> Comparison:
-    """Judge the finite values next to NaN and ∞; they are ordinary numbers here, so a plain multiple of eps will do."""
-    size = torch.nan_to_num(theirs.detach(), 0.0, 0.0, 0.0).abs()
-    return oracle.compare_arrays(name, mine, theirs, 64 * torch.finfo(theirs.dtype).eps * (1 + size), "5 form")
 
 
 def network_reports(case: cases.NetworkCase, wing: ModuleType, dtype: str, seed: int) -> Iterator[Report]:

@@ -84,6 +84,12 @@ def own_size(tensor: str, mine: Any, oracle: Any, size: Any) -> Comparison:
     return compare_arrays(tensor, mine, oracle, OWN_SIZE * unit(oracle) * largest + smallest(oracle), "4 own size")
 
 
+def beside(tensor: str, mine: Any, oracle: Any) -> Comparison:
+    """Criterion 5 for what has NaN and ∞ in it: the same pattern, and next to it ordinary numbers within 64·eps."""
+    size = np.abs(np.nan_to_num(to_array(oracle).astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0))
+    return compare_arrays(tensor, mine, oracle, 64 * unit(oracle) * (1 + size), "5 form")
+
+
 def absent_links(tensor: str, gradient: Any, absent: Any) -> Comparison:
     """Criterion 6: the gradient of every absent link is exactly 0."""
     values = np.asarray(gradient)

@@ -1,0 +1,196 @@
+"""A subject through the whole catalogue of its kind: the engine behind `check`."""
+
+import functools
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from torchref.oracle.comparison import Comparison
+from torchref.oracle.diagnosis import Problem, diagnose
+from torchref.oracle.kinds import DTYPES, Case, Kind, Trial
+from torchref.oracle.subjects.subject import Subject
+from torchref.oracle.verdict import Cell, Finding, Picture, Row, Verdict
+
+BEHAVIOUR = "behaviour"
+"""The table's last column: mutation, aliasing, memory of earlier calls, global state."""
+SECOND_SEED = 1_000_003
+"""Added to the seed for the draws on which a hint is confirmed."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How much of the catalogue is run, and where to.
+
+    Attributes
+    ----------
+    seed:
+        Of all draws.
+    dtypes:
+        "float64", "float32", or both.
+    unsupported:
+        Features that the candidate is declared to be without; what needs them is skipped, visibly.
+    cases:
+        Slugs to run; empty for all.
+    command:
+        Turns a case's slug into a command line or snippet that runs it again.
+    save_to:
+        Folder for the arrays of what failed; None for a folder of the system's for temporary files.
+    """
+
+    seed: int = 0
+    dtypes: tuple[str, ...] = DTYPES
+    unsupported: frozenset[str] = frozenset()
+    cases: tuple[str, ...] = ()
+    command: Callable[[str], str] = field(default=lambda slug: f"cases={slug!r}")
+    save_to: Path | None = None
+
+
+def judge_subject(subject: Subject, kind: Kind, options: Options) -> Verdict:
+    """Run a subject on every case it supports, and look into what is wrong.
+
+    Raises
+    ------
+    ValueError
+        If a case, feature or dtype is not one of the kind's.
+    """
+    began = time.perf_counter()
+    check_options(kind, options)
+    cases = [case for case in kind.cases if not options.cases or case.slug in options.cases]
+    rows: list[Row] = []
+    trials: list[Trial] = []
+    columns = kind.columns(subject)
+    for case in cases:
+        if lacking := case.needs & options.unsupported:
+            rows.append(Row(case.slug, case.label, skipped=f"declared unsupported: {', '.join(sorted(lacking))}"))
+            continue
+        own = tuple(run_case(subject, kind, case, options, options.seed, stop=_hangs(trials)))
+        trials += own
+        rows.append(Row(case.slug, case.label, {name: cell(own, name, columns) for name in (*columns, BEHAVIOUR)}))
+    named = functools.partial(_called, subject)
+    findings = find_out(subject, kind, options, tuple(trials), columns)
+    remarks = {f"{i.during} {i.what}" for t in trials for i in t.incidents if i.harmless}
+    return Verdict(
+        title=subject.title,
+        like=kind.name,
+        seed=options.seed,
+        columns=tuple(named(name) for name in (*columns, BEHAVIOUR)),
+        rows=tuple(Row(r.slug, r.label, {named(k): c for k, c in r.cells.items()}, r.skipped) for r in rows),
+        findings=findings,
+        guesses=tuple(subject.guesses),
+        remarks=tuple(sorted(remarks)),
+        seconds=time.perf_counter() - began,
+    )
+
+
+def check_options(kind: Kind, options: Options) -> None:
+    """Refuse cases, features and dtypes that there are not."""
+    known = {"case": [case.slug for case in kind.cases], "feature": list(kind.features), "dtype": list(DTYPES)}
+    given = {"case": options.cases, "feature": sorted(options.unsupported), "dtype": options.dtypes}
+    for what, names in given.items():
+        for name in names:
+            if name not in known[what]:
+                raise ValueError(f"{kind.name} has no {what} {name!r}, expected one of {', '.join(known[what])}")
+
+
+def run_case(
+    subject: Subject, kind: Kind, case: Case, options: Options, seed: int, *, stop: bool = False
+) -> Iterator[Trial]:
+    """The trials of one case, until a part of the candidate runs on forever."""
+    for dtype in options.dtypes:
+        for variety in kind.varieties(case):
+            if stop:
+                return
+            if not (kind.needs(variety) & options.unsupported):
+                trial = kind.run(subject, case, dtype, variety, seed)
+                yield trial
+                stop = _hangs([trial])
+
+
+def _hangs(trials: Iterable[Trial]) -> bool:
+    return any(t.misbehaviour is not None and t.misbehaviour.hangs for t in trials)
+
+
+def _called(subject: Subject, name: str) -> str:
+    """What a column is called: the user's name for the tensor, or ours."""
+    plain = "forward" if name == "y" else f"d{name.removeprefix('grad ')}" if name.startswith("grad ") else name
+    return subject.names.get(name, plain)
+
+
+def column(comparison: Comparison, columns: Sequence[str]) -> str:
+    """The column that a comparison belongs to: its tensor's, or the behaviour's."""
+    name = comparison.tensor.removesuffix(", absent links")
+    if name in columns:
+        return name
+    return {"forward": "y", "construction": "y", "backward": "dx"}.get(name, BEHAVIOUR)
+
+
+def cell(trials: Iterable[Trial], name: str, columns: Sequence[str]) -> Cell:
+    """The worst of one column over the trials of one case."""
+    own = [(t, c) for t in trials for c in t.comparisons if column(c, columns) == name]
+    if not own:
+        return Cell(0.0, passed=True, status="not judged")
+    wrong = [(t, c) for t, c in own if not c.passed]
+    trial, worst = max(wrong or own, key=lambda pair: pair[1].ratio)
+    note = f"{worst} ({trial.variety}, {trial.dtype})" if wrong else ""
+    return Cell(worst.ratio, not wrong, "wrong" if wrong else "ok", note)
+
+
+def find_out(
+    subject: Subject, kind: Kind, options: Options, trials: tuple[Trial, ...], columns: Sequence[str]
+) -> tuple[Finding, ...]:
+    """One finding for each tensor and each way of behaving that is wrong, in the order of computation."""
+
+    @functools.cache
+    def again() -> tuple[Trial, ...]:
+        second = options.seed + SECOND_SEED
+        return tuple(kind.run(subject, t.case, t.dtype, t.variety, second) for t in trials)
+
+    wrong: dict[str, list[tuple[Trial, Comparison]]] = {}
+    for trial in trials:
+        for comparison in trial.failures:
+            wrong.setdefault(comparison.tensor, []).append((trial, comparison))
+    order = {name: place for place, name in enumerate(("construction", "forward", "y", "backward", *columns[1:]))}
+    findings = []
+    for tensor in sorted(wrong, key=lambda name: order.get(name, len(order))):
+        pairs = wrong[tensor]
+        judged = tuple(t for t in trials if any(c.tensor == tensor for c in t.comparisons))
+        worst_trial, worst = max(pairs, key=lambda pair: pair[1].ratio)
+        slugs = tuple(dict.fromkeys(t.case.slug for t, _ in pairs))
+        silent = tensor in ("construction", "forward", "backward")  # it did not answer: nothing to explain
+        missing = silent and all(t.misbehaviour is not None and t.misbehaviour.missing for t, _ in pairs)
+        called = functools.partial(_called, subject)
+        found = None if silent else diagnose(Problem(tensor, judged, again, called))
+        mine = worst_trial.mine.get(tensor)
+        oracle = worst_trial.oracle.get(tensor)
+        findings.append(
+            Finding(
+                tensor=called(tensor),
+                what=f"{len(pairs)} of {len(judged)} runs: {worst} ({worst_trial.variety}, {worst_trial.dtype})",
+                rows=slugs,
+                hint=found.hint if found else "",
+                code=found.code if found else "",
+                evidence=found.evidence if found else (),
+                reproduce=options.command(worst_trial.case.slug),
+                saved=save_arrays(options, subject, worst_trial, tensor),
+                picture=None if oracle is None else Picture(None if mine is None else np.asarray(mine), oracle),
+                missing=missing,
+            )
+        )
+    return tuple(findings)
+
+
+def save_arrays(options: Options, subject: Subject, trial: Trial, tensor: str) -> str:
+    """Write a trial's arrays, the given ones and both sides' results; return where they lie."""
+    folder = options.save_to or Path(tempfile.gettempdir()) / "twice-oracle"
+    plain = "".join(c if c.isalnum() else "-" for c in f"{subject.title} {tensor}".split("/")[-1])
+    path = folder / f"{plain}-{trial.case.slug}-{options.seed}.npz"
+    arrays = {f"given {k}": v for k, v in trial.given.items()} | {f"oracle {k}": v for k, v in trial.oracle.items()}
+    arrays |= {f"mine {k}": np.asarray(v) for k, v in trial.mine.items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)
+    return str(path)

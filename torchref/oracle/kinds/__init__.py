@@ -1,0 +1,29 @@
+"""What the oracle can judge: everything that torchref has, by the name that `like` takes."""
+
+from torchref.oracle.kinds.activations import ACTIVATIONS
+from torchref.oracle.kinds.kind import DTYPES, Case, Kind, Trial
+from torchref.oracle.kinds.layers import LAYERS
+
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (*LAYERS, *ACTIVATIONS)}
+"""By name."""
+
+__all__ = ["DTYPES", "KINDS", "Case", "Kind", "Trial", "find"]
+
+
+def find(like: str) -> Kind:
+    """The kind of that name or alias, whatever the case, hyphens and underscores.
+
+    Raises
+    ------
+    ValueError
+        If there is none; all names are listed.
+    """
+    plain = _plain(like)
+    for kind in KINDS.values():
+        if plain in map(_plain, (kind.name, *kind.aliases)):
+            return kind
+    raise ValueError(f"like is {like!r}, expected one of {', '.join(KINDS)}, or a torch.nn.Module or callable")
+
+
+def _plain(name: str) -> str:
+    return "".join(c for c in name.lower() if c.isalnum())

@@ -1,0 +1,176 @@
+"""Layers and activations: one trial on one configuration, dtype and variety of input."""
+
+import math
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from torchref.oracle.candidate import to_tensor
+from torchref.oracle.comparison import Array, Comparison, to_array
+from torchref.oracle.conduct import check_conduct
+from torchref.oracle.criteria import beside
+from torchref.oracle.inputs import LAYOUTS, NON_FINITE, SPECIAL, plain_kernels
+from torchref.oracle.kinds.kind import Case, Draw, Trial
+from torchref.oracle.layer import absent_links, gradients, judge
+from torchref.oracle.linear import LINEAR, SELECTION
+from torchref.oracle.subjects.subject import Misbehaviour, Subject
+from torchref.oracle.thinning import ThinnedCandidate, thinned
+from torchref.pooling import AvgPool2d, MaxPool2d
+from torchref.regularization import Dropout
+
+SPECIAL_VALUES, NAN_INSIDE, NAN_ARRIVING = "special values", "NaN and infinity", "NaN and infinity arriving"
+
+
+@dataclass(frozen=True)
+class LayerKind:
+    """A layer or activation of torchref; the fields are those of `Kind`."""
+
+    name: str
+    twin: Callable[..., Any]
+    cases: tuple[Case, ...]
+    features: Mapping[str, str]
+    axes: Mapping[str, str]
+    family: str = "layer"
+    aliases: tuple[str, ...] = ()
+    parameters: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+    masked: bool = False
+    """Whether a mask is drawn for each trial, as dropout has one."""
+    draws: Mapping[str, Callable[[Array], Array]] = field(default_factory=dict)
+    """By a parameter's name, what is done to its normal draw."""
+
+    def columns(self, subject: Subject) -> tuple[str, ...]:
+        """ "y", and where there is a backward part "dx" and each parameter's gradient."""
+        return ("y", *(("dx", *(f"grad {name}" for name in self.parameters)) if subject.backward else ()))
+
+    def varieties(self, case: Case) -> tuple[str, ...]:
+        """Normal; integers where no rounding touches them; and for thorough cases all that code trips over."""
+        drawn = ("normal",)
+        if self._whole(self.build(case, "float64")):
+            drawn = (*drawn, "integers")
+        return (*drawn, *LAYOUTS, SPECIAL_VALUES, NAN_INSIDE, NAN_ARRIVING) if case.thorough else drawn
+
+    def needs(self, variety: str) -> frozenset[str]:
+        """The feature that a variety asks for."""
+        if variety in LAYOUTS:
+            return frozenset({"strided"})
+        if variety == SPECIAL_VALUES:
+            return frozenset({"special"})
+        return frozenset({"nonfinite"} if variety in (NAN_INSIDE, NAN_ARRIVING) else ())
+
+    def build(self, case: Case, dtype: str) -> nn.Module:
+        """The twin of a case."""
+        dtyped = {"dtype": getattr(torch, dtype)} if self.parameters else {}
+        twin: nn.Module = self.twin(**case.config, **dtyped)
+        return twin
+
+    def _whole(self, twin: nn.Module) -> bool:
+        """Whether no rounding touches small integers: the layer divides by nothing but powers of two."""
+        if isinstance(twin, AvgPool2d):
+            return math.log2(math.prod(twin.kernel_size)).is_integer()
+        if isinstance(twin, Dropout):
+            return math.log2(1 - twin.p).is_integer()
+        return isinstance(twin, (*LINEAR, *SELECTION, MaxPool2d))
+
+    def run(self, subject: Subject, case: Case, dtype: str, variety: str, seed: int) -> Trial:
+        """Run a candidate once beside the oracle; whatever it does, a `Trial` comes back."""
+        draw = Draw(seed, (self.name, case.slug, dtype, variety))
+        twin = self.build(case, dtype)
+        numbers = draw.integers if variety == "integers" else draw.normal
+        parameters = {name: numbers(tuple(p.shape), dtype) for name, p in twin.state_dict().items()}
+        twin.load_state_dict({name: to_tensor(array) for name, array in parameters.items()})
+        x = self._input(draw, numbers, case, dtype, variety)
+        mask = draw.rng.random(x.shape) < 0.5 if self.masked else None
+        reference = twin if mask is None else thinned(twin, mask)
+        with torch.no_grad():
+            shape = tuple(reference(to_tensor(x)).shape)
+        dy = self._upstream(draw, numbers, shape, dtype, variety)
+        x, dy = subject.arrange("x", x), subject.arrange("dy", dy)
+        given = {"x": x, "dy": dy, **parameters} | ({} if mask is None else {"mask": mask})
+        strange = variety in (NAN_INSIDE, NAN_ARRIVING) or not np.isfinite(case.values).all()
+        kernels = plain_kernels if strange else nullcontext
+        with kernels():
+            oracle = gradients(reference, to_tensor(x), to_tensor(dy))
+        pristine = {name: np.array(array) for name, array in given.items()}  # whatever the candidate does to its own
+        mine, trouble, conduct = self._observe(subject, case, dtype, variety, given)
+        kept = {name: value for name, value in oracle.items() if name in mine}
+        verdicts: list[Comparison] = []
+        if strange and not isinstance(twin, (*LINEAR, *SELECTION, MaxPool2d)):
+            verdicts += [beside(name, mine[name], tensor) for name, tensor in kept.items()]
+        else:
+            whole = variety == "integers" and not strange
+            # What did not come is judged as if it had come right, and left out.
+            complete = {name: mine.get(name, to_array(tensor)) for name, tensor in oracle.items()}
+            with kernels():
+                judged = judge(reference, pristine["x"], pristine["dy"], complete, oracle, integers=whole)
+            verdicts += [c for c in judged if c.tensor in mine]
+            if variety != NAN_INSIDE and variety != NAN_ARRIVING:
+                verdicts += absent_links(reference, "grad ", mine)
+        if trouble is not None:
+            verdicts.append(Comparison(trouble.during, "5 conduct", np.inf, trouble.what))
+        return Trial(
+            case=case,
+            dtype=dtype,
+            variety=variety,
+            seed=seed,
+            given=pristine,
+            reference=reference,
+            mine=mine,
+            oracle={name: to_array(tensor) for name, tensor in oracle.items()},
+            comparisons=(*verdicts, *conduct),
+            misbehaviour=trouble,
+            incidents=subject.incidents(),
+        )
+
+    def _input(self, draw: Draw, numbers: Any, case: Case, dtype: str, variety: str) -> Array:
+        if case.values:
+            return draw.rng.choice(case.values, case.shape).astype(dtype)
+        x: Array = numbers(case.shape, dtype)
+        if variety in LAYOUTS:
+            return LAYOUTS[variety](x)
+        if variety == SPECIAL_VALUES:
+            x.ravel()[: len(SPECIAL)] = np.array(SPECIAL)[: x.size]
+        if variety == NAN_INSIDE:
+            x.ravel()[: len(NON_FINITE)] = np.array(NON_FINITE)[: x.size]
+        return x
+
+    def _upstream(self, draw: Draw, numbers: Any, shape: tuple[int, ...], dtype: str, variety: str) -> Array:
+        dy: Array = numbers(shape, dtype)
+        if variety in LAYOUTS:
+            return LAYOUTS[variety](dy)
+        if variety == NAN_ARRIVING:
+            every_second = dy.ravel()[::2]
+            every_second[...] = np.resize(np.array(NON_FINITE, dtype), every_second.shape)
+        return dy
+
+    def _observe(
+        self, subject: Subject, case: Case, dtype: str, variety: str, given: Mapping[str, Array]
+    ) -> tuple[dict[str, Any], Misbehaviour | None, list[Comparison]]:
+        """What the candidate computes, the part that did not answer, and how it behaves."""
+        mine: dict[str, Any] = {}
+        parameters = {name: given[name] for name in self.parameters if name in given}
+        x, dy = (np.array(given[name], copy=None) for name in ("x", "dy"))
+        dtyped = {"dtype": np.dtype(dtype)} if self.parameters else {}
+        try:
+            with np.errstate(all="ignore"):
+                candidate = subject.make({**case.config, **dtyped}, parameters)
+                if self.masked:
+                    candidate = ThinnedCandidate(candidate, given["mask"])
+                y, cache = candidate.forward(x)
+                mine["y"] = y
+                if not subject.backward:
+                    return mine, None, []
+                dx, grads = candidate.backward(dy, cache)
+                mine |= {"dx": dx} | {f"grad {name}": grads[name] for name in parameters if name in grads}
+                missing = [name for name in parameters if name not in grads]
+                if missing:
+                    raise Misbehaviour("backward", f"returns no gradient of {', '.join(missing)}", missing=True)
+                conduct = check_conduct(subject, candidate, x, dy) if variety == "normal" else []
+        except Misbehaviour as trouble:
+            return mine, trouble, []
+        return mine, None, conduct
