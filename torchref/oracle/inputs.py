@@ -35,8 +35,5 @@ def plain_kernels() -> Iterator[None]:
 
     Where one of those would be 0·∞ or 0·NaN, IEEE arithmetic gives NaN, as torch does in float64.
     """
-    before, torch.backends.mkldnn.enabled = torch.backends.mkldnn.enabled, False
-    try:
+    with torch.backends.mkldnn.flags(enabled=False):
         yield
-    finally:
-        torch.backends.mkldnn.enabled = before

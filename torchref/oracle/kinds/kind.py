@@ -118,15 +118,32 @@ class Kind(Protocol):
         What can be declared missing, with a description.
     """
 
-    name: str
-    aliases: tuple[str, ...]
-    family: str
-    twin: Callable[..., Any]
-    parameters: tuple[str, ...]
-    settings: tuple[str, ...]
-    axes: Mapping[str, str]
-    cases: tuple[Case, ...]
-    features: Mapping[str, str]
+    @property
+    def name(self) -> str: ...  # noqa: D102
+
+    @property
+    def aliases(self) -> tuple[str, ...]: ...  # noqa: D102
+
+    @property
+    def family(self) -> str: ...  # noqa: D102
+
+    @property
+    def twin(self) -> Callable[..., Any]: ...  # noqa: D102
+
+    @property
+    def parameters(self) -> tuple[str, ...]: ...  # noqa: D102
+
+    @property
+    def settings(self) -> tuple[str, ...]: ...  # noqa: D102
+
+    @property
+    def axes(self) -> Mapping[str, str]: ...  # noqa: D102
+
+    @property
+    def cases(self) -> tuple[Case, ...]: ...  # noqa: D102
+
+    @property
+    def features(self) -> Mapping[str, str]: ...  # noqa: D102
 
     def columns(self, subject: Subject) -> tuple[str, ...]:
         """The names of the tensors that are judged, in the order of computation: "y", "dx", "grad weight"."""

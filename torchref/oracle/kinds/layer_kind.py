@@ -45,12 +45,12 @@ class LayerKind:
     """By a parameter's name, what is done to its normal draw."""
 
     def columns(self, subject: Subject) -> tuple[str, ...]:
-        """ "y", and where there is a backward part "dx" and each parameter's gradient."""
+        """The output, and where there is a backward part "dx" and each parameter's gradient."""
         return ("y", *(("dx", *(f"grad {name}" for name in self.parameters)) if subject.backward else ()))
 
     def varieties(self, case: Case) -> tuple[str, ...]:
         """Normal; integers where no rounding touches them; and for thorough cases all that code trips over."""
-        drawn = ("normal",)
+        drawn: tuple[str, ...] = ("normal",)
         if self._whole(self.build(case, "float64")):
             drawn = (*drawn, "integers")
         return (*drawn, *LAYOUTS, SPECIAL_VALUES, NAN_INSIDE, NAN_ARRIVING) if case.thorough else drawn
@@ -89,7 +89,7 @@ class LayerKind:
         reference = twin if mask is None else thinned(twin, mask)
         with torch.no_grad():
             shape = tuple(reference(to_tensor(x)).shape)
-        dy = self._upstream(draw, numbers, shape, dtype, variety)
+        dy = self._upstream(numbers, shape, dtype, variety)
         x, dy = subject.arrange("x", x), subject.arrange("dy", dy)
         given = {"x": x, "dy": dy, **parameters} | ({} if mask is None else {"mask": mask})
         strange = variety in (NAN_INSIDE, NAN_ARRIVING) or not np.isfinite(case.values).all()
@@ -139,7 +139,7 @@ class LayerKind:
             x.ravel()[: len(NON_FINITE)] = np.array(NON_FINITE)[: x.size]
         return x
 
-    def _upstream(self, draw: Draw, numbers: Any, shape: tuple[int, ...], dtype: str, variety: str) -> Array:
+    def _upstream(self, numbers: Any, shape: tuple[int, ...], dtype: str, variety: str) -> Array:
         dy: Array = numbers(shape, dtype)
         if variety in LAYOUTS:
             return LAYOUTS[variety](dy)
