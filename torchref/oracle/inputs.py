@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,5 +36,9 @@ def plain_kernels() -> Iterator[None]:
 
     Where one of those would be 0·∞ or 0·NaN, IEEE arithmetic gives NaN, as torch does in float64.
     """
-    with torch.backends.mkldnn.flags(enabled=False):
+    settings: Any = torch.backends.mkldnn  # its own `flags()` sets TF32 too, and warns where there is no Intel GPU
+    before, settings.enabled = settings.enabled, False
+    try:
         yield
+    finally:
+        settings.enabled = before
