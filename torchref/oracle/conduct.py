@@ -6,7 +6,7 @@ import numpy as np
 
 from torchref.oracle.comparison import Array, Comparison
 from torchref.oracle.purity import aliases, another, changed, check_purity, differences, snapshot, verdict
-from torchref.oracle.subjects.subject import Misbehaviour, Subject
+from torchref.oracle.subjects.subject import Incident, Misbehaviour, Subject
 
 
 def check_conduct(subject: Subject, candidate: Any, x: Array, dy: Array) -> list[Comparison]:
@@ -20,6 +20,11 @@ def check_conduct(subject: Subject, candidate: Any, x: Array, dy: Array) -> list
     except Misbehaviour as trouble:
         what = f"{trouble.what}, when called again or on another batch size"
         return [Comparison(trouble.during, "5 conduct", np.inf, what)]
+
+
+def harm(incident: Incident) -> Comparison:
+    """The verdict on something a candidate did beside answering that it must not do."""
+    return Comparison(incident.what, "5 conduct", np.inf, f"in {incident.during}")
 
 
 def _in_turn(candidate: Any, x: Array, dy: Array) -> list[Comparison]:

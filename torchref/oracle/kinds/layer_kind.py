@@ -12,7 +12,7 @@ from torch import nn
 
 from torchref.oracle.candidate import to_tensor
 from torchref.oracle.comparison import Array, Comparison, to_array
-from torchref.oracle.conduct import check_conduct
+from torchref.oracle.conduct import check_conduct, harm
 from torchref.oracle.criteria import beside
 from torchref.oracle.inputs import LAYOUTS, NON_FINITE, SPECIAL, plain_kernels
 from torchref.oracle.kinds.kind import Case, Draw, Trial
@@ -113,6 +113,8 @@ class LayerKind:
                 verdicts += absent_links(reference, "grad ", mine)
         if trouble is not None:
             verdicts.append(Comparison(trouble.during, "5 conduct", np.inf, trouble.what))
+        incidents = subject.incidents()
+        conduct += [harm(incident) for incident in incidents if not incident.harmless]
         return Trial(
             case=case,
             dtype=dtype,
@@ -124,7 +126,7 @@ class LayerKind:
             oracle={name: to_array(tensor) for name, tensor in oracle.items()},
             comparisons=(*verdicts, *conduct),
             misbehaviour=trouble,
-            incidents=subject.incidents(),
+            incidents=incidents,
         )
 
     def _input(self, draw: Draw, numbers: Any, case: Case, dtype: str, variety: str) -> Array:
