@@ -185,6 +185,15 @@ def _(criterion: SquaredError, output: Tensor, target: Tensor, s_output: Tensor)
     return LossMagnitude(value, s_residual / divisor)
 
 
+@loss.register(nn.MSELoss)
+def _(criterion: nn.MSELoss, output: Tensor, target: Tensor, s_output: Tensor) -> LossMagnitude:
+    residual = (output - target).abs()
+    s_residual = s_output + residual
+    divisor = output.numel() if criterion.reduction == "mean" else 1
+    value = (2 * residual * s_residual + residual.square()).sum() / divisor
+    return LossMagnitude(value, 2 * s_residual / divisor)
+
+
 @loss.register(CrossEntropy)
 def _(criterion: CrossEntropy, output: Tensor, target: Tensor, s_output: Tensor) -> LossMagnitude:
     p = torch.softmax(output, 1)
