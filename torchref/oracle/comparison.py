@@ -47,6 +47,20 @@ class Comparison:
         """Whether the tensor is identical in the sense of its criterion."""
         return not self.fault and self.ratio <= 1
 
+    @property
+    def said(self) -> str:
+        """The fault, or the worst element, in a sentence without names."""
+        if self.fault:
+            return self.fault
+        times = "not equal" if self.ratio == np.inf else f"{self.ratio:.2g} × the bound"
+        if self.index is None or self.mine is None or self.oracle is None or self.bound is None:
+            return times
+        where = f" at {list(self.index)}" if self.index else ""
+        short = [f"{value:.6g}" for value in (self.mine, self.oracle)]
+        mine, oracle = short if len(set(short)) == 2 else [f"{value:.17g}" for value in (self.mine, self.oracle)]
+        error = abs(self.mine - self.oracle)
+        return f"{times}{where}: mine {mine}, oracle {oracle}, error {error:.2g}, allowed {self.bound:.2g}"
+
     def __str__(self) -> str:
         mark = "✓" if self.passed else "✗"
         if self.fault:

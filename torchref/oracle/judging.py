@@ -6,10 +6,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from torchref.oracle.comparison import Comparison
+from torchref.oracle.circumstances import when
+from torchref.oracle.comparison import Array, Comparison
 from torchref.oracle.diagnosis import Problem, diagnose
 from torchref.oracle.kinds import DTYPES, Case, Kind, Trial
 from torchref.oracle.subjects.subject import Subject
@@ -83,6 +85,7 @@ def judge_subject(subject: Subject, kind: Kind, options: Options) -> Verdict:
         guesses=tuple(subject.guesses),
         remarks=tuple(sorted(remarks)),
         seconds=time.perf_counter() - began,
+        tensors=sum(len(trial.comparisons) for trial in trials),
     )
 
 
@@ -134,9 +137,27 @@ def cell(trials: Iterable[Trial], name: str, columns: Sequence[str]) -> Cell:
     if not own:
         return Cell(0.0, passed=True, status="not judged")
     wrong = [(t, c) for t, c in own if not c.passed]
-    trial, worst = max(wrong or own, key=lambda pair: pair[1].ratio)
+    trial, worst = max(wrong or own, key=_telling)
     note = f"{worst} ({trial.variety}, {trial.dtype})" if wrong else ""
     return Cell(worst.ratio, not wrong, "wrong" if wrong else "ok", note)
+
+
+def _telling(pair: tuple[Trial, Comparison]) -> tuple[bool, float]:
+    """Sorts failures by how much they tell: integers allow no error, so that the smallest is infinitely too large."""
+    trial, comparison = pair
+    return trial.variety == "normal", comparison.ratio
+
+
+def _picture(mine: Any, oracle: Array, worst: Comparison) -> Picture:
+    return Picture(None if mine is None else np.asarray(mine), oracle, worst.index)
+
+
+def _what(pairs: Sequence[tuple[Trial, Comparison]], judged: Sequence[Trial]) -> str:
+    """In how many runs it is wrong, and the worst one in a sentence."""
+    trial, worst = max(pairs, key=_telling)
+    cases, of = (len({t.case.slug for t in some}) for some in ([t for t, _ in pairs], judged))
+    runs = f"in {len(pairs)} of {len(judged)} runs, {cases} of {of} cases"
+    return f"{runs}; at worst {worst.said} ({trial.case.slug}, {trial.variety}, {trial.dtype})"
 
 
 def find_out(
@@ -158,26 +179,27 @@ def find_out(
     for tensor in sorted(wrong, key=lambda name: order.get(name, len(order))):
         pairs = wrong[tensor]
         judged = tuple(t for t in trials if any(c.tensor == tensor for c in t.comparisons))
-        worst_trial, worst = max(pairs, key=lambda pair: pair[1].ratio)
+        worst_trial, worst = max(pairs, key=_telling)
         slugs = tuple(dict.fromkeys(t.case.slug for t, _ in pairs))
         silent = tensor in ("construction", "forward", "backward")  # it did not answer: nothing to explain
         missing = silent and all(t.misbehaviour is not None and t.misbehaviour.missing for t, _ in pairs)
         called = functools.partial(_called, subject)
         found = None if silent else diagnose(Problem(tensor, judged, again, called))
-        mine = worst_trial.mine.get(tensor)
-        oracle = worst_trial.oracle.get(tensor)
+        mine, oracle = worst_trial.mine.get(tensor), worst_trial.oracle.get(tensor)
         findings.append(
             Finding(
                 tensor=called(tensor),
-                what=f"{len(pairs)} of {len(judged)} runs: {worst} ({worst_trial.variety}, {worst_trial.dtype})",
+                what=_what(pairs, judged),
                 rows=slugs,
                 hint=found.hint if found else "",
                 code=found.code if found else "",
                 evidence=found.evidence if found else (),
                 reproduce=options.command(worst_trial.case.slug),
                 saved=save_arrays(options, subject, worst_trial, tensor),
-                picture=None if oracle is None else Picture(None if mine is None else np.asarray(mine), oracle),
+                picture=None if oracle is None else _picture(mine, oracle, worst),
                 missing=missing,
+                when=when([t for t, _ in pairs], judged, kind.features),
+                fault=worst.fault,
             )
         )
     return tuple(findings)

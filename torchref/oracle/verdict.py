@@ -42,10 +42,21 @@ class Row:
 
 @dataclass(frozen=True)
 class Picture:
-    """A wrong tensor as it came and as it should be, for heat maps: same shapes, or mine is None."""
+    """A wrong tensor as it came and as it should be, for heat maps.
+
+    Attributes
+    ----------
+    mine:
+        As it came, whatever its shape and dtype; None if nothing did.
+    oracle:
+        As it should be.
+    at:
+        The worst element; None where no error could be measured.
+    """
 
     mine: Array | None
     oracle: Array
+    at: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -76,6 +87,10 @@ class Finding:
         The worst case's arrays; None for behaviour.
     missing:
         Whether the part is not there yet rather than wrong.
+    when:
+        What sets the runs in which it is wrong apart: "only with a border of zeros"; "" if nothing does.
+    fault:
+        What is wrong where no error can be measured: "raises ZeroDivisionError: …", "shape (2,), oracle (3,)"; else "".
     """
 
     tensor: str
@@ -89,6 +104,8 @@ class Finding:
     saved: str = ""
     picture: Picture | None = None
     missing: bool = False
+    when: str = ""
+    fault: str = ""
 
 
 @dataclass(frozen=True)
@@ -104,9 +121,9 @@ class Verdict:
     seed:
         Of all draws.
     columns:
-        The table's, in the order of computation.
+        The table's, in the order of computation: the first is the forward side, "behaviour" neither, the rest backward.
     rows:
-        The table's.
+        The table's; of a network, a layer's slug is its name.
     findings:
         What is wrong, in the order of computation: the first one is guilty.
     guesses:
@@ -117,6 +134,8 @@ class Verdict:
         Of a network: its layers, (name, description) in order; empty for a single layer.
     seconds:
         How long it took.
+    tensors:
+        How many were compared, and how many promises checked; 0 if nobody counted.
     """
 
     title: str
@@ -129,6 +148,7 @@ class Verdict:
     remarks: tuple[str, ...] = ()
     diagram: tuple[tuple[str, str], ...] = ()
     seconds: float = 0.0
+    tensors: int = 0
 
     @property
     def passed(self) -> bool:
