@@ -1,0 +1,103 @@
+"""The state of the process that somebody else's code must leave as it was: watched, and put back."""
+
+import builtins
+import locale
+import os
+import random
+import sys
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+
+class Watched(NamedTuple):
+    """One piece of state: what changing it is called, how it is read, compared and put back."""
+
+    changed: str
+    read: Callable[[], Any]
+    same: Callable[[Any, Any], bool]
+    restore: Callable[[Any], Any]
+
+
+def _same(before: Any, now: Any) -> bool:
+    return bool(before == now)
+
+
+def _same_numpy(before: Any, now: Any) -> bool:
+    keys = before["state"], now["state"]
+    rest = [{name: value for name, value in state.items() if name != "state"} for state in (before, now)]
+    return rest[0] == rest[1] and all(np.array_equal(keys[0][name], keys[1].get(name)) for name in keys[0])
+
+
+def _get_directory() -> str:
+    try:
+        return os.getcwd()  # noqa: PTH109 (a tenth of the time, at each call)
+    except FileNotFoundError:  # somebody has deleted it
+        return ""
+
+
+def _set_directory(path: str) -> None:
+    if path:
+        os.chdir(path)
+
+
+RANDOM = (
+    Watched(
+        "changes NumPy's global random state",
+        lambda: np.random.get_state(legacy=False),  # noqa: NPY002 (it is there to be misused)
+        _same_numpy,
+        np.random.set_state,
+    ),
+    Watched("changes Python's global random state", random.getstate, _same, random.setstate),
+    Watched("changes torch's global random state", torch.get_rng_state, torch.equal, torch.set_rng_state),
+)
+"""The global generators."""
+
+SETTINGS = (
+    Watched("changes torch's default dtype", torch.get_default_dtype, lambda a, b: a is b, torch.set_default_dtype),
+    Watched("changes the working directory", _get_directory, _same, _set_directory),
+    Watched("changes Python's recursion limit", sys.getrecursionlimit, _same, sys.setrecursionlimit),
+    Watched(
+        "changes the locale",
+        lambda: locale.setlocale(locale.LC_ALL),
+        _same,
+        lambda name: locale.setlocale(locale.LC_ALL, name),
+    ),
+)
+"""Settings of the whole process. NumPy's error state and torch's grad mode belong to the thread and go with it."""
+
+PATCHED = (builtins, np, np.random, np.linalg)
+"""Modules whose functions must stay what they are."""
+
+
+class Watch:
+    """The state as it was when this was made.
+
+    Parameters
+    ----------
+    random:
+        Whether the global random generators are watched too.
+    """
+
+    def __init__(self, *, random: bool) -> None:
+        self._watched = (*RANDOM, *SETTINGS) if random else SETTINGS
+        self._before = [(each, each.read()) for each in self._watched]
+        self._modules = [(module, vars(module).copy()) for module in PATCHED]
+
+    def restore(self) -> list[str]:
+        """Put everything back as it was; return what had been changed, in words."""
+        changes = []
+        for module, before in self._modules:
+            now = vars(module)
+            if now != before:  # entries are equal if they are the same object, which is decided first
+                changed = [name for name in before if name not in now or now[name] is not before[name]]
+                now.update({name: before[name] for name in changed})
+                changes += [f"replaces {module.__name__}.{name}" for name in changed]
+        for each, before in self._before:
+            now = each.read()
+            if not each.same(before, now):
+                each.restore(before)
+                changes.append(each.changed)
+        return changes
