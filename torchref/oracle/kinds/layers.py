@@ -36,8 +36,7 @@ CONVOLUTION = (
         "connections": "a table of connections between channels",
     }
 )
-POOLING = COMMON | WINDOWS | {"overlap": "windows that overlap", "ties": "equal entries in a window"}
-NEEDS = frozenset
+POOLING = COMMON | WINDOWS | {"overlap": "windows that overlap"}
 
 
 def _case(slug: str, label: str, shape: tuple[int, ...], needs: str = "", **config: Any) -> Case:
@@ -46,12 +45,6 @@ def _case(slug: str, label: str, shape: tuple[int, ...], needs: str = "", **conf
 
 def _thorough(slug: str, label: str, shape: tuple[int, ...], needs: str = "", **config: Any) -> Case:
     return Case(slug, label, config, shape, frozenset(needs.split()), thorough=True)
-
-
-def _special(
-    slug: str, label: str, shape: tuple[int, ...], values: tuple[float, ...], needs: str, **config: Any
-) -> Case:
-    return Case(slug, label, config, shape, frozenset(needs.split()), values)
 
 
 def _linear(slug: str, samples: int, inputs: int, outputs: int, needs: str = "", *, bias: bool = True) -> Case:
@@ -153,7 +146,7 @@ CONV1D = LayerKind(
     parameters=("weight", "bias"),
     settings=("stride", "padding", "connections"),
     axes={"x": "NCL", "y": "NOL", "weight": "OCJ", "bias": "O"},
-    features=CONVOLUTION,
+    features={name: text for name, text in CONVOLUTION.items() if name != "rectangular"},
     cases=(
         _conv("s1p0", (2, 3, 7), 4, 3),
         _conv("s1p1", (2, 3, 5), 4, 3, 1, 1, "padding"),
@@ -199,7 +192,7 @@ MAXPOOL2D = LayerKind(
     twin=torchref.MaxPool2d,
     settings=("kernel_size", "stride"),
     axes={"x": "NCHW", "y": "NCHW"},
-    features=POOLING,
+    features=POOLING | {"ties": "equal entries in a window"},
     cases=(
         *_POOLED,
         _pool("16x9", (4, 3, 18, 10), (16, 9), 1, "rectangular stride overlap"),
