@@ -21,6 +21,10 @@ class Overtime(Exception):
     """The time limit has passed."""
 
 
+Answer = queue.SimpleQueue[tuple[Any, BaseException | None]]
+"""Where a thread puts its result, or what it raised."""
+
+
 class Worker:
     """A daemon thread that runs one job after another."""
 
@@ -37,14 +41,14 @@ class Worker:
         """Let the thread run `job`, which must not raise."""
         self._jobs.put(job)
 
-    def stop(self, done: threading.Event) -> None:
+    def stop(self, answer: Answer) -> None:
         """Raise `Stopped` in the thread, again and again for a while, as bare `except` clauses may swallow it."""
         until = time.monotonic() + PATIENCE
-        while not done.is_set() and time.monotonic() < until:
+        while answer.empty() and time.monotonic() < until:
             ctypes.pythonapi.PyThreadState_SetAsyncExc(
                 ctypes.c_ulong(self.thread.ident or 0), ctypes.py_object(Stopped)
             )
-            done.wait(PATIENCE / 10)
+            time.sleep(PATIENCE / 10)
 
 
 _idle: list[Worker] = []
@@ -62,31 +66,28 @@ def call_within(seconds: float, function: Callable[[], Any]) -> Any:
     BaseException
         Whatever the function raises.
     """
-    done = threading.Event()
-    outcome: list[tuple[Any, BaseException | None]] = []
+    answer: Answer = queue.SimpleQueue()
     context = contextvars.copy_context()
 
     def job() -> None:
         try:
-            outcome.append((context.run(function), None))
+            answer.put((context.run(function), None))
         except BaseException as error:
-            outcome.append((None, error))
-        finally:
-            done.set()
+            answer.put((None, error))
 
     worker = _idle.pop() if _idle else Worker()
     worker.give(job)
-    in_time = False
+    answered = False
     try:
-        in_time = done.wait(seconds)
+        result, error = answer.get(timeout=seconds)
+        answered = True
+    except queue.Empty:
+        raise Overtime from None
     finally:  # also if Ctrl-C interrupts the wait
-        if in_time:
+        if answered:
             _idle.append(worker)
         else:
-            worker.stop(done)
-    if not in_time:
-        raise Overtime
-    result, error = outcome.pop()
+            worker.stop(answer)
     try:
         if error is not None:
             raise error
