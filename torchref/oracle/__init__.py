@@ -5,6 +5,7 @@ Each check returns a `Report` of `Comparison`s in the order of computation, whic
 worst element and the error in units of what is allowed there.
 """
 
+from torchref.oracle.checking import check
 from torchref.oracle.comparison import Comparison, EquivalenceError, Report, compare_arrays, merge
 from torchref.oracle.finite_difference import check_gradients
 from torchref.oracle.layer import check_layer
@@ -13,14 +14,19 @@ from torchref.oracle.network import Pass, check_network, judge_pass, run
 from torchref.oracle.optimizer import check_sgd
 from torchref.oracle.purity import check_purity
 from torchref.oracle.state import check_state
+from torchref.oracle.subjects.subject import Misbehaviour
 from torchref.oracle.thinning import ThinnedCandidate, thinned
+from torchref.oracle.verdict import Verdict
 
 __all__ = [
     "Comparison",
     "EquivalenceError",
+    "Misbehaviour",
     "Pass",
     "Report",
     "ThinnedCandidate",
+    "Verdict",
+    "check",
     "check_gradients",
     "check_layer",
     "check_loss",

@@ -1,0 +1,51 @@
+"""Arrays of any library, as NumPy's."""
+
+from typing import Any
+
+import numpy as np
+
+from torchref.oracle.comparison import Array
+from torchref.oracle.subjects.subject import Misbehaviour
+
+
+def is_array(value: Any) -> bool:
+    """Whether a value can be taken as an array: NumPy's, or one with `__array__` or `__dlpack__`."""
+    return isinstance(value, np.ndarray | np.generic) or hasattr(value, "__array__") or hasattr(value, "__dlpack__")
+
+
+def to_numpy(value: Any, during: str, what: str) -> Array:
+    """A view of a result where NumPy can have one, else a copy; its dtype is the one it claims.
+
+    Raises
+    ------
+    Misbehaviour
+        If it is no array, or one that NumPy cannot take.
+    """
+    if isinstance(value, np.ndarray | np.generic):
+        return np.asarray(value)
+    if not is_array(value):
+        raise Misbehaviour(during, f"returns {describe(value)} as {what}, expected an array")
+    try:
+        if hasattr(value, "detach"):  # torch's, which NumPy takes only without its history, and from the CPU
+            value = value.detach().cpu()
+        elif hasattr(value, "__cuda_array_interface__"):  # CuPy's
+            value = value.get()
+        return np.asarray(value) if hasattr(value, "__array__") else np.from_dlpack(value)
+    except Exception as error:
+        said = f"{type(error).__name__}: {error}"
+        raise Misbehaviour(
+            during, f"returns a {type(value).__name__} as {what} that NumPy cannot take: {said}"
+        ) from error
+
+
+def describe(value: Any) -> str:
+    """What came, in a few words."""
+    if value is None:
+        return "None"
+    if isinstance(value, tuple | list):
+        return f"a {type(value).__name__} of {len(value)} ({', '.join(describe(item) for item in value)})"
+    if isinstance(value, dict):
+        return f"a dict of {', '.join(map(str, value)) or 'nothing'}"
+    if is_array(value):
+        return f"an array {tuple(getattr(value, 'shape', ()))}"
+    return f"a {type(value).__name__}"
