@@ -23,7 +23,7 @@ COMMON = {
 }
 WINDOWS = {
     "stride": "a stride other than 1 (pooling: other than the window)",
-    "rectangular": "kernels or windows that are not square",
+    "rectangular": "kernels or windows that are not square, strides and borders that differ between rows and columns",
     "gaps": "strides beyond the kernel, so that some pixels belong to no window",
     "rest": "strides that do not divide the size, so that the last rows or columns belong to no window",
 }
@@ -126,7 +126,7 @@ CONV2D = LayerKind(
         _conv("rect", (2, 3, 7, 6), 4, (2, 3), 1, 0, "rectangular"),
         _conv("uneven", (6, 2, 8, 7), 3, (5, 4), (2, 3), (1, 2), "rectangular stride padding rest"),
         _conv("gaps", (4, 2, 8, 9), 3, (1, 2), (3, 4), 0, "rectangular stride gaps rest"),
-        _conv("wide", (3, 1, 4, 5), 2, 2, 1, (3, 4), "padding"),
+        _conv("wide", (3, 1, 4, 5), 2, 2, 1, (3, 4), "rectangular padding"),
         _conv("1x1", (4, 3, 5, 6), 2, 1),
         _conv("full", (2, 1, 3, 5), 4, (3, 5), 1, 0, "rectangular"),
         _conv("n1", (1, 2, 6, 7), 3, 3, 1, 0, "single"),
