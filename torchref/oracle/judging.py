@@ -14,6 +14,7 @@ from torchref.oracle.circumstances import when
 from torchref.oracle.comparison import Array, Comparison
 from torchref.oracle.diagnosis import Problem, diagnose
 from torchref.oracle.kinds import DTYPES, Case, Kind, Trial
+from torchref.oracle.subjects.announcing import announce
 from torchref.oracle.subjects.subject import Subject
 from torchref.oracle.verdict import Cell, Finding, Picture, Row, Verdict
 
@@ -108,6 +109,7 @@ def run_case(
             if stop:
                 return
             if not (kind.needs(variety) & options.unsupported):
+                announce("case", case.slug)
                 trial = kind.run(subject, case, dtype, variety, seed)
                 yield trial
                 stop = _hangs([trial])

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from torchref.oracle.subjects.announcing import announce
 from torchref.oracle.subjects.streams import Streams
 from torchref.oracle.subjects.subject import Incident, Misbehaviour
 from torchref.oracle.subjects.watch import Watch
@@ -80,6 +81,7 @@ class Guard:
 
         threads = set(threading.enumerate())
         watch = Watch(random=not self._may_draw)
+        announce("call", during)
         try:
             with warnings.catch_warnings(record=True) as warned, Streams() as streams:
                 warnings.simplefilter("always")
@@ -93,6 +95,7 @@ class Guard:
         except BaseException as error:
             raise _misbehaviour(during, error) from error
         finally:
+            announce("back", during)
             for change in [*settings, *watch.restore()]:
                 self._note(during, change)
             if text := streams.text:
