@@ -52,11 +52,14 @@ class Picture:
         As it should be.
     at:
         The worst element; None where no error could be measured.
+    axes:
+        A letter for each axis, such as "NCHW"; "" if they have none.
     """
 
     mine: Array | None
     oracle: Array
     at: tuple[int, ...] | None = None
+    axes: str = ""
 
 
 @dataclass(frozen=True)
