@@ -20,6 +20,8 @@ from torchref.oracle.verdict import Cell, Finding, Picture, Row, Verdict
 
 BEHAVIOUR = "behaviour"
 """The table's last column: mutation, aliasing, memory of earlier calls, global state."""
+SILENT = ("construction", "forward", "step", "backward")
+"""The parts that may not answer, in order."""
 SECOND_SEED = 1_000_003
 """Added to the seed for the draws on which a hint is confirmed."""
 
@@ -130,7 +132,9 @@ def column(comparison: Comparison, columns: Sequence[str]) -> str:
     name = comparison.tensor.removesuffix(", absent links")
     if name in columns:
         return name
-    return {"forward": "y", "construction": "y", "backward": "dx"}.get(name, BEHAVIOUR)
+    if name == "backward":
+        return columns[min(1, len(columns) - 1)]
+    return columns[0] if name in SILENT else BEHAVIOUR
 
 
 def cell(trials: Iterable[Trial], name: str, columns: Sequence[str]) -> Cell:
@@ -150,8 +154,9 @@ def _telling(pair: tuple[Trial, Comparison]) -> tuple[bool, float]:
     return trial.variety == "normal", comparison.ratio
 
 
-def _picture(mine: Any, oracle: Array, worst: Comparison) -> Picture:
-    return Picture(None if mine is None else np.asarray(mine), oracle, worst.index)
+def _picture(kind: Kind, tensor: str, mine: Any, oracle: Array, worst: Comparison) -> Picture:
+    axes = kind.axes.get({"dx": "x"}.get(tensor, tensor.removeprefix("grad ")), "")
+    return Picture(None if mine is None else np.asarray(mine), oracle, worst.index, axes)
 
 
 def _what(pairs: Sequence[tuple[Trial, Comparison]], judged: Sequence[Trial]) -> str:
@@ -176,14 +181,14 @@ def find_out(
     for trial in trials:
         for comparison in trial.failures:
             wrong.setdefault(comparison.tensor, []).append((trial, comparison))
-    order = {name: place for place, name in enumerate(("construction", "forward", "y", "backward", *columns[1:]))}
+    order = {name: place for place, name in enumerate((*SILENT[:3], columns[0], "backward", *columns[1:]))}
     findings = []
     for tensor in sorted(wrong, key=lambda name: order.get(name, len(order))):
         pairs = wrong[tensor]
         judged = tuple(t for t in trials if any(c.tensor == tensor for c in t.comparisons))
         worst_trial, worst = max(pairs, key=_telling)
         slugs = tuple(dict.fromkeys(t.case.slug for t, _ in pairs))
-        silent = tensor in ("construction", "forward", "backward")  # it did not answer: nothing to explain
+        silent = tensor in SILENT  # it did not answer: nothing to explain
         missing = silent and all(t.misbehaviour is not None and t.misbehaviour.missing for t, _ in pairs)
         called = functools.partial(_called, subject)
         found = None if silent else diagnose(Problem(tensor, judged, again, called))
@@ -198,7 +203,7 @@ def find_out(
                 evidence=found.evidence if found else (),
                 reproduce=options.command(worst_trial.case.slug),
                 saved=save_arrays(options, subject, worst_trial, tensor),
-                picture=None if oracle is None else _picture(mine, oracle, worst),
+                picture=None if oracle is None else _picture(kind, tensor, mine, oracle, worst),
                 missing=missing,
                 when=when([t for t, _ in pairs], judged, kind.features),
                 fault=worst.fault,
