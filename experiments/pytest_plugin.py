@@ -6,7 +6,7 @@ Every pytest run loads it where Twice is installed, so it imports neither torch 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +47,15 @@ def pytest_pycollect_makeitem(collector: pytest.Module | pytest.Class, name: str
     return [
         PartItem.from_parent(collector, name=f"{name}[{part}]", exercise=exercise, part=part) for part in exercise.parts
     ]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A part that is skipped is so at the exercise's line, not at one of ours."""
+    report = yield
+    if isinstance(item, PartItem) and isinstance(report.longrepr, tuple):
+        report.longrepr = (str(item.path), item.exercise.line, report.longrepr[2])
+    return report
 
 
 def _exercise(obj: object) -> Exercise | None:

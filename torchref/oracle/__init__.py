@@ -7,6 +7,7 @@ worst element and the error in units of what is allowed there.
 
 from torchref.oracle.checking import check
 from torchref.oracle.comparison import Comparison, EquivalenceError, Report, compare_arrays, merge
+from torchref.oracle.conforming import conforms
 from torchref.oracle.finite_difference import check_gradients
 from torchref.oracle.layer import check_layer
 from torchref.oracle.loss import check_loss, check_penalty
@@ -36,6 +37,7 @@ __all__ = [
     "check_sgd",
     "check_state",
     "compare_arrays",
+    "conforms",
     "judge_pass",
     "merge",
     "run",

@@ -1,0 +1,212 @@
+"""One line in a test file for one exercise: the parts it expands into, and what is said of each.
+
+Nothing of pytest's is needed here; `experiments.pytest_plugin` makes the items.
+"""
+
+import importlib
+import inspect
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+from torchref.oracle.checking import check
+from torchref.oracle.judging import BEHAVIOUR
+from torchref.oracle.kinds import find
+from torchref.oracle.reports.text import explained
+from torchref.oracle.reports.words import headline
+from torchref.oracle.subjects.guard import Guard
+from torchref.oracle.subjects.subject import Misbehaviour
+from torchref.oracle.verdict import Finding, Verdict
+
+EXERCISE = "__oracle_exercise__"
+"""Attribute of a decorated class."""
+SILENT = {"construction": 0, "forward": 0, "backward": 1}
+"""What did not answer, and the column that says so."""
+
+
+class Outcome(NamedTuple):
+    """What is said of one part: "passed", "failed" or "skipped", why, and the verdict that it comes from."""
+
+    status: str
+    text: str = ""
+    verdict: Verdict | None = None
+
+
+class Exercise:
+    """What `conforms` returns.
+
+    Attributes
+    ----------
+    parts:
+        Names of the parts, in the order of computation: "forward", "dx", "dw", "db", "behaviour".
+    line:
+        Where it stands in its file.
+    pytestmark:
+        Marks of pytest's, if any were put on it.
+    """
+
+    def __init__(self, candidates: tuple[Any, ...], like: Any, options: Mapping[str, Any], line: int) -> None:
+        self.candidates, self.like, self.options, self.line = candidates, like, options, line
+        self.pytestmark: list[Any] = []
+        self.make: Callable[[], Any] | None = None
+        plain_function = len(candidates) == 1 and inspect.isfunction(candidates[0])
+        whole = SimpleNamespace(backward=not plain_function)
+        columns = find(like).columns(whole)
+        self.parts = (*map(_part, columns), BEHAVIOUR)
+        self._known: dict[int, dict[str, Outcome]] = {}
+
+    def __call__(self, target: Any) -> Any:
+        """As a decorator: of a class, which stays what it is, or of a function that returns the candidates."""
+        if self.candidates:
+            raise TypeError("conforms(…) was given what to judge and decorates something as well")
+        if isinstance(target, type):
+            self.candidates = (target,)
+            setattr(target, EXERCISE, self)
+            return target
+        self.make = target
+        self.pytestmark = list(getattr(target, "pytestmark", []))
+        return self
+
+    def outcomes(self, seed: int, *, folder: Path, command: str) -> dict[str, Outcome]:
+        """By part; the work is done once for each seed.
+
+        Parameters
+        ----------
+        seed:
+            Of all draws.
+        folder:
+            Where modules and files that are given by name are looked for first.
+        command:
+            What reproduces it.
+        """
+        if seed not in self._known:
+            self._known[seed] = self._judge(seed, folder, command)
+        return self._known[seed]
+
+    def _judge(self, seed: int, folder: Path, command: str) -> dict[str, Outcome]:
+        try:
+            candidates = self._candidates(folder)
+            options = {"seed": seed, "command": lambda _: command, **self.options}
+            verdict = check(*candidates, like=self.like, **options)
+        except (TypeError, ValueError) as error:  # not found, not understood, or declared what there is not
+            return self._only_first(str(error))
+        return dict(self._outcomes(verdict, candidates))
+
+    def _candidates(self, folder: Path) -> tuple[Any, ...]:
+        if self.make is None:
+            given = self.candidates
+        else:
+            made = Guard().call("the test function", self.make)
+            given = made if isinstance(made, tuple) else (made,)
+        if not given:
+            raise ValueError("conforms() was given nothing to judge")
+        return tuple(c for part in given for c in (load(part, folder) if isinstance(part, str) else (part,)))
+
+    def _only_first(self, text: str) -> dict[str, Outcome]:
+        """One failure; the rest could not be judged because of it."""
+        first, *rest = self.parts
+        return {first: Outcome("failed", text)} | {part: Outcome("skipped", text) for part in rest}
+
+    def _outcomes(self, verdict: Verdict, candidates: tuple[Any, ...]) -> Iterator[tuple[str, Outcome]]:
+        columns = self._columns(verdict)
+        part_of = {column: part for part, column in columns.items()}
+        silent = {name: self.parts[min(place, len(self.parts) - 1)] for name, place in SILENT.items()}
+        blamed: dict[str, list[str]] = {}
+        for finding in verdict.findings:
+            part = part_of.get(finding.tensor) or silent.get(finding.tensor, BEHAVIOUR)
+            blamed.setdefault(part, []).append(_text(finding))
+        reason = next((headline(f) for f in verdict.findings if f.tensor in silent), "there is no such part")
+        unwritten = stub(candidates) if any(f.missing and f.tensor == "forward" for f in verdict.findings) else ""
+        for part, column in columns.items():
+            cells = [row.cells[column] for row in verdict.rows if column in row.cells]
+            if part in blamed:
+                yield part, Outcome("failed", "\n".join(blamed[part]), verdict)
+            elif unwritten and part == silent["backward"]:
+                yield part, Outcome("failed", unwritten, verdict)
+            elif any(cell.status != "not judged" for cell in cells):
+                yield part, Outcome("passed", "", verdict)
+            else:
+                yield part, Outcome("skipped", unwritten if unwritten and part != BEHAVIOUR else reason, verdict)
+
+    def _columns(self, verdict: Verdict) -> dict[str, str | None]:
+        """The verdict's column for each part; None where the candidate turned out to have no such part."""
+        *own, behaviour = verdict.columns
+        padded = [*own, *(None for _ in self.parts)]
+        return dict(zip(self.parts[:-1], padded, strict=False)) | {BEHAVIOUR: behaviour}
+
+
+def conforms(*candidates: Any, like: Any, **options: Any) -> Any:
+    """An exercise for pytest: one test for the forward part, for each gradient, and for behaviour.
+
+    `test_pool = oracle.conforms("homework:maxpool_forward,maxpool_backward", like="maxpool2d")` in a test file is all
+    there is to write. Names are looked up when the test runs, in the test file's folder first: what is not there yet
+    is one clear failure. Functions, classes and objects may be given themselves.
+
+    Without candidates it is a decorator, of an implementation class or of a test function that returns what to judge.
+
+    Parameters
+    ----------
+    candidates:
+        As for `check`.
+    like, options:
+        As for `check`; the seed is that of `--oracle-seed`.
+
+    Raises
+    ------
+    ValueError
+        If `like` is the name of nothing.
+    """
+    frame = inspect.currentframe()
+    line = frame.f_back.f_lineno if frame is not None and frame.f_back is not None else 1
+    return Exercise(candidates, like, options, line)
+
+
+def exercise_of(obj: object) -> Exercise | None:
+    """The exercise that an object in a test file is, or that its class was decorated with."""
+    if isinstance(obj, Exercise):
+        return obj
+    return vars(obj).get(EXERCISE) if isinstance(obj, type) else None
+
+
+def stub(candidates: tuple[Any, ...]) -> str:
+    """Says so if the backward part is not written yet, which a forward part that is not hides; else "".
+
+    It is called with nothing but None: who has not begun raises NotImplementedError or returns None at once.
+    """
+    function = candidates[1] if len(candidates) > 1 else getattr(candidates[0], "backward", None)
+    if not inspect.isroutine(function):
+        return ""
+    try:
+        required = [p for p in inspect.signature(function).parameters.values() if p.default is p.empty]
+        Guard().call("backward", function, *(None for p in required if p.kind is not p.KEYWORD_ONLY))
+    except Misbehaviour as trouble:
+        return f"backward is not implemented yet ({trouble.what})" if trouble.missing else ""
+    return ""
+
+
+def _part(column: str) -> str:
+    """What an item is called: "dw" for "grad weight"."""
+    usual = {"y": "forward", "grad x": "dx", "grad weight": "dw", "grad bias": "db"}
+    return usual.get(column, column.replace(" ", "-"))
+
+
+def _text(finding: Finding) -> str:
+    """A finding as a failure shows it: the headline first, as pytest's summary quotes the first line."""
+    first, *rest = [line.plain.rstrip() for line in explained(finding) if line.plain]
+    again = [f"  reproduce: {finding.reproduce}"] if finding.missing else []
+    return "\n".join([first.removeprefix("✗ "), *rest, *again])
+
+
+def load(spec: str, folder: Path) -> list[Any]:
+    """What "module:f,g" names, looked for in `folder` first."""
+    where, _, names = spec.partition(":")
+    sys.path.insert(0, str(folder))
+    try:
+        module = importlib.import_module(where)
+        return [getattr(module, name) for name in names.split(",")]
+    except BaseException as error:
+        raise ValueError(f"{where} cannot be imported: {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.remove(str(folder))
