@@ -165,7 +165,8 @@ def _train_help() -> str:
 
 
 def _listed(title: str, rows: Mapping[str, str]) -> str:
-    return f"{title}\n" + "".join(f"  {name:<14}{text}\n" for name, text in rows.items())
+    width = max(14, *(len(name) + 2 for name in rows))
+    return f"{title}\n" + "".join(f"  {name:<{width}}{text}\n" for name, text in rows.items())
 
 
 def _first_line(command: type[Any]) -> str:

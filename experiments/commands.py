@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Final
 
 import tyro
 
+from experiments.check_command import Check
 from experiments.config import CONFIGS, DatasetName, LeNet5Config, MlpConfig, TrainConfig, flag
 from experiments.errors import USAGE_ERROR, UserError, close_matches
 from experiments.flags import Folder, commas, one_of, parse_whole_number, word
@@ -215,6 +216,7 @@ COMMANDS: Final[dict[str, type[Any]]] = {
     "show": Show,
     "tb": TensorBoard,
     "data": Data,
+    "check": Check,
     "doctor": Doctor,
 }
 
