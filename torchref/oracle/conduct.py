@@ -1,11 +1,23 @@
 """Criterion 5 for somebody else's layer: what of `purity` can be asked of one that keeps its pass on itself."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from torchref.oracle.comparison import Array, Comparison
-from torchref.oracle.purity import aliases, another, changed, check_purity, differences, snapshot, verdict
+from torchref.oracle.purity import (
+    aliases,
+    another,
+    another_target,
+    changed,
+    check_loss_purity,
+    check_penalty_purity,
+    check_purity,
+    differences,
+    snapshot,
+    verdict,
+)
 from torchref.oracle.subjects.subject import Incident, Misbehaviour, Subject
 
 
@@ -25,6 +37,12 @@ def check_conduct(subject: Subject, candidate: Any, x: Array, dy: Array) -> list
 def harm(incident: Incident) -> Comparison:
     """The verdict on something a candidate did beside answering that it must not do."""
     return Comparison(incident.what, "5 conduct", np.inf, f"in {incident.during}")
+
+
+def mutation(before: Mapping[str, Array], now: Mapping[str, Array]) -> list[Comparison]:
+    """The verdict on arguments that a candidate's first pass changed; `check_conduct` sees only what changes again."""
+    fault = changed(before, now)
+    return [verdict("the first pass leaves its arguments alone", fault)] if fault else []
 
 
 def _in_turn(candidate: Any, x: Array, dy: Array) -> list[Comparison]:
@@ -54,3 +72,59 @@ def _in_turn(candidate: Any, x: Array, dy: Array) -> list[Comparison]:
     again_y = np.array(candidate.forward(x)[0])
     rerun = differences({"y": first_y, **kept}, {"y": again_y, **results(dy)}, "in a rerun, after another batch")
     return [*verdicts, verdict("results are returned anew", overwritten), verdict("rerun", rerun)]
+
+
+def check_loss_conduct(subject: Subject, loss: Any, output: Array, target: Array) -> list[Comparison]:
+    """How a loss behaves around its answers: one with explicit caches as `check_loss_purity` has it, others in turn."""
+    try:
+        if subject.backward and not subject.stateful:
+            return check_loss_purity(loss, output, target)
+        return _losses_in_turn(loss, output, target, gradient=subject.backward)
+    except Misbehaviour as trouble:
+        what = f"{trouble.what}, when called again or on another batch size"
+        return [Comparison(trouble.during, "5 conduct", np.inf, what)]
+
+
+def _losses_in_turn(loss: Any, output: Array, target: Array, *, gradient: bool) -> list[Comparison]:
+    """Criterion 5 with one pass at a time: one batch, then another, then the first again."""
+    given = {"output": output, "target": target}
+    before = snapshot(given)
+
+    def results(*batch: Array) -> dict[str, Array]:
+        value, cache = loss.forward(*batch)
+        return {"value": np.asarray(value)} | ({"doutput": np.asarray(loss.backward(cache))} if gradient else {})
+
+    first = results(output, target)
+    kept = snapshot(first)
+    mutation, alias = changed(before, given), aliases(first, given)
+    results(another(output), another_target(target, output.shape[1]))
+    return [
+        verdict("loss leaves its arguments alone", mutation),
+        verdict("doutput is not aliased", alias),
+        verdict("results are returned anew", differences(kept, first, "after another pass")),
+        verdict("rerun", differences(kept, results(output, target), "in a rerun, after another batch")),
+    ]
+
+
+def check_penalty_conduct(subject: Subject, penalty: Any, params: Mapping[str, Array]) -> list[Comparison]:
+    """How a penalty behaves around its answers: as `check_penalty_purity` has it, or the value alone in a rerun."""
+    try:
+        if subject.backward and not subject.stateful:
+            return check_penalty_purity(penalty, params)
+
+        def results() -> dict[str, Array]:
+            value, cache = penalty.forward(params)
+            return {"value": np.asarray(value)} | (penalty.backward(cache) if subject.backward else {})
+
+        before = snapshot(params)
+        first = results()
+        kept = snapshot(first)
+        penalty.forward({name: array + 1 for name, array in params.items()})
+        return [
+            verdict("penalty leaves its arguments alone", changed(before, params)),
+            verdict("gradients are not aliased", aliases(first, params)),
+            verdict("results are returned anew", differences(kept, first, "after another pass")),
+            verdict("rerun", differences(kept, results(), "in a rerun, after other parameters")),
+        ]
+    except Misbehaviour as trouble:
+        return [Comparison(trouble.during, "5 conduct", np.inf, f"{trouble.what}, when called again")]

@@ -3,7 +3,7 @@
 import functools
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,8 @@ class Options:
         Turns a case's slug into a command line or snippet that runs it again.
     save_to:
         Folder for the arrays of what failed; None for a folder of the system's for temporary files.
+    skips:
+        Slugs of cases that the candidate visibly has no argument or configuration for, with the reason.
     """
 
     seed: int = 0
@@ -52,6 +54,7 @@ class Options:
     cases: tuple[str, ...] = ()
     command: Callable[[str], str] = field(default=lambda slug: f"cases={slug!r}")
     save_to: Path | None = None
+    skips: Mapping[str, str] = field(default_factory=dict)
 
 
 def judge_subject(subject: Subject, kind: Kind, options: Options) -> Verdict:
@@ -69,8 +72,9 @@ def judge_subject(subject: Subject, kind: Kind, options: Options) -> Verdict:
     trials: list[Trial] = []
     columns = kind.columns(subject)
     for case in cases:
-        if lacking := case.needs & options.unsupported:
-            rows.append(Row(case.slug, case.label, skipped=f"declared unsupported: {', '.join(sorted(lacking))}"))
+        lacking = ", ".join(sorted(case.needs & options.unsupported))
+        if skipped := f"declared unsupported: {lacking}" if lacking else options.skips.get(case.slug, ""):
+            rows.append(Row(case.slug, case.label, skipped=skipped))
             continue
         own = tuple(run_case(subject, kind, case, options, options.seed, stop=_hangs(trials)))
         trials += own

@@ -69,7 +69,7 @@ def another(x: Array) -> Array:
     return (rows + np.linspace(0.5, 1.5, rows.size).reshape(rows.shape)).astype(x.dtype)
 
 
-def _another_target(target: Array, classes: int) -> Array:
+def another_target(target: Array, classes: int) -> Array:
     """A target for `another`: other labels, or other dense rows."""
     if np.issubdtype(target.dtype, np.floating):
         return another(target)
@@ -129,7 +129,7 @@ def check_loss_purity(loss: LossCandidate, output: Array, target: Array) -> list
     # Another output of the same shape, as an output buffer might be kept for each; then one of another shape, which is
     # what a loss that keeps anything on itself is left with.
     _, same_shape_cache = loss.forward(-output, target)
-    _, other_cache = loss.forward(another(output), _another_target(target, output.shape[1]))
+    _, other_cache = loss.forward(another(output), another_target(target, output.shape[1]))
     overwritten = differences({"value": first_value}, {"value": value}, "after another forward pass")
     doutput = np.asarray(loss.backward(cache))
     kept = np.array(doutput)

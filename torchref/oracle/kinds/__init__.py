@@ -3,8 +3,11 @@
 from torchref.oracle.kinds.activations import ACTIVATIONS
 from torchref.oracle.kinds.kind import DTYPES, Case, Kind, Trial
 from torchref.oracle.kinds.layers import LAYERS
+from torchref.oracle.kinds.losses import LOSSES
+from torchref.oracle.kinds.optimizer_kind import SGD
+from torchref.oracle.kinds.penalty_kind import L2_PENALTY
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (*LAYERS, *ACTIVATIONS)}
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (*LAYERS, *ACTIVATIONS, *LOSSES, L2_PENALTY, SGD)}
 """By name."""
 
 __all__ = ["DTYPES", "KINDS", "Case", "Kind", "Trial", "find"]

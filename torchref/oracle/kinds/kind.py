@@ -103,7 +103,9 @@ class Kind(Protocol):
         Other names that people have for it: ("sigmoid",) of "logistic".
     family:
         "layer", "activation", "loss", "optimizer", "initializer", "penalty" or "network": decides how a candidate is
-        called.
+        called (`torchref.oracle.candidate`). An optimiser need not have `state_dict` and `load_state_dict`; an
+        initializer's `make` returns the array itself, from the arguments of torchref's function with a NumPy generator
+        as `rng` and a NumPy dtype.
     twin:
         torchref's class.
     parameters:

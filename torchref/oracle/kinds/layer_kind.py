@@ -12,7 +12,7 @@ from torch import nn
 
 from torchref.oracle.candidate import to_tensor
 from torchref.oracle.comparison import Array, Comparison, to_array
-from torchref.oracle.conduct import check_conduct, harm
+from torchref.oracle.conduct import check_conduct, harm, mutation
 from torchref.oracle.criteria import beside
 from torchref.oracle.inputs import LAYOUTS, NON_FINITE, SPECIAL, plain_kernels
 from torchref.oracle.kinds.kind import Case, Draw, Trial
@@ -98,6 +98,7 @@ class LayerKind:
             oracle = gradients(reference, to_tensor(x), to_tensor(dy))
         pristine = {name: np.array(array) for name, array in given.items()}  # whatever the candidate does to its own
         mine, trouble, conduct = self._observe(subject, case, dtype, variety, given)
+        conduct = [*mutation(pristine, given), *conduct]
         kept = {name: value for name, value in oracle.items() if name in mine}
         verdicts: list[Comparison] = []
         if strange and not isinstance(twin, (*LINEAR, *SELECTION, MaxPool2d)):
