@@ -1,13 +1,14 @@
-"""`check`: anybody's layer, loss or optimiser against the catalogue of its kind."""
+"""`check`: anybody's layer, activation, loss or optimiser against the catalogue of its kind."""
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from torchref.oracle.judging import Options, judge_subject
-from torchref.oracle.kinds import DTYPES, find
-from torchref.oracle.subjects.calls import named
-from torchref.oracle.subjects.functions import Declared, FunctionPair
+from torchref.oracle.kinds import DTYPES, Kind, find
+from torchref.oracle.subjects.choosing import choose
+from torchref.oracle.subjects.declared import Declared, layouts
+from torchref.oracle.subjects.guard import TIME_LIMIT
 from torchref.oracle.verdict import Verdict
 
 
@@ -24,26 +25,103 @@ def check(
     dtypes: str | Iterable[str] = DTYPES,
     cases: str | Iterable[str] = (),
     seed: int = 0,
-    time_limit: float = 10.0,
+    time_limit: float = TIME_LIMIT,
     shape: tuple[int, ...] | None = None,
     title: str = "",
     save_to: str | Path | None = None,
     command: Callable[[str], str] | None = None,
 ) -> Verdict:
-    """Hold somebody's code against the oracle on the whole catalogue of its kind."""
+    """Hold somebody's code against the oracle on the whole catalogue of its kind.
+
+    Parameters
+    ----------
+    forward, backward:
+        A pair of functions, or one function; a class, a factory or an object; an `Adapter`; or where to find them:
+        "homework.py:conv_forward,conv_backward", "package.module:Conv".
+    like:
+        What it should be: "conv2d", …, or a `torch.nn.Module` or a callable of tensors.
+    layout:
+        Of activations, where it is not torch's: "NHWC", "NLC", "CN".
+    weight, bias:
+        The same of parameters: "IO" for x @ W, "HWIO"; "1O" for a bias of shape (1, O).
+    arguments:
+        What arguments are, where their names do not say: {"theirs": "ours"}, {"t": "onehot"}.
+    unsupported:
+        Features that it is to be without: "stride padding". What needs them is skipped.
+    dtypes:
+        "float64", "float32", or both.
+    cases:
+        Slugs of those to be run; empty for all.
+    seed:
+        Of all draws.
+    time_limit:
+        Seconds for each call.
+    shape:
+        Of x, where `like` is a module or callable.
+    title:
+        What the report calls it.
+    save_to:
+        Folder for the arrays of what failed.
+    command:
+        Turns a case's slug into what reproduces it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If what is asked for makes no sense. Whatever the code under test does is in the verdict.
+    """
+    said = {
+        "layout": layout,
+        "weight": weight,
+        "bias": bias,
+        "arguments": dict(arguments) if arguments else None,
+        "unsupported": " ".join(_words("unsupported", unsupported)) or None,
+        "shape": shape,
+    }
+    if not isinstance(time_limit, int | float) or not time_limit > 0:
+        raise ValueError(f"time_limit is {time_limit!r}, expected a number of seconds above 0")
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise ValueError(f"seed is {seed!r}, expected a whole number from 0")
     kind = find(like)
-    said = Declared({}, dict(arguments or {}), time_limit)
-    title = title or ", ".join(named(part) for part in (forward, backward) if part is not None)
-    subject = FunctionPair(forward, backward, kind, title, said)
+    declared = Declared(layouts(kind, layout, weight, bias), dict(arguments or {}), time_limit)
+    subject = choose(forward, backward, kind, declared, title)
     options = Options(
-        seed,
-        _words(dtypes),
-        frozenset(_words(unsupported)),
-        _words(cases),
+        seed=seed,
+        dtypes=_words("dtypes", dtypes),
+        unsupported=frozenset(_words("unsupported", unsupported)),
+        cases=_words("cases", cases),
+        command=command or _snippet(subject.title, like, said, seed),
         save_to=None if save_to is None else Path(save_to),
+        skips=skips(subject, kind),
     )
     return judge_subject(subject, kind, options)
 
 
-def _words(given: str | Iterable[str]) -> tuple[str, ...]:
-    return tuple(given.replace(",", " ").split()) if isinstance(given, str) else tuple(given)
+def skips(subject: Any, kind: Kind) -> dict[str, str]:
+    """The cases that are not asked of a subject, by what its signature or its configuration shows, with the reason."""
+    reasons = {}
+    for case in kind.cases:
+        lacking = [reason for feature, reason in subject.lacks.items() if feature in case.needs]
+        if reason := "; ".join(lacking) or subject.unfit(case):
+            reasons[case.slug] = reason
+    return reasons
+
+
+def _snippet(title: str, like: Any, said: Mapping[str, Any], seed: int) -> Callable[[str], str]:
+    """What runs one case again, in Python."""
+    like = repr(like) if isinstance(like, str) else getattr(like, "__name__", "…")
+    options = "".join(f", {name}={value!r}" for name, value in said.items() if value is not None)
+
+    def command(slug: str) -> str:
+        code = repr(title) if ":" in title else title
+        return f'oracle.check({code}, like={like}{options}, cases="{slug}", seed={seed})'.replace("'", '"')
+
+    return command
+
+
+def _words(option: str, given: Any) -> tuple[str, ...]:
+    """A list of names that may also come as one text."""
+    words = given.replace(",", " ").split() if isinstance(given, str) else list(given)
+    if not all(isinstance(word, str) for word in words):
+        raise TypeError(f"{option} is {given!r}, expected text, or a list of texts")
+    return tuple(words)

@@ -12,18 +12,19 @@ VARIABLE = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 
 
 def named(function: Any) -> str:
-    """What a function or class is called in reports."""
+    """What a function, class or object is called in reports."""
     while hasattr(function, "func"):  # functools.partial
         function = function.func
-    return getattr(function, "__name__", type(function).__name__)
+    return str(getattr(function, "__name__", type(function).__name__))
 
 
 def parameters_of(function: Callable[..., Any]) -> list[Parameter] | None:
-    """The arguments of a function; None if Python does not know them."""
+    """The arguments of a function; None if Python does not know them, or it takes any."""
     try:
-        return list(inspect.signature(function).parameters.values())
+        found = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):
         return None
+    return None if found and all(p.kind in VARIABLE for p in found) else found
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Call:
     roles: Mapping[str, str]
 
     def arguments(self, values: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
-        """Positional and keyword arguments, from the values by role."""
+        """Positional and keyword arguments, from the values by role; what has no value is left to its default."""
         positional: list[Any] = []
         keywords: dict[str, Any] = {}
         gap = False
@@ -62,14 +63,39 @@ class Call:
         return positional, keywords
 
     def has(self, role: str) -> bool:
-        """Whether some argument is this, or the half of it."""
-        return any(own.split("[")[0] == role for own in self.roles.values())
+        """Whether some argument is this, the half of it, or a dict of settings."""
+        own = self.roles.values()
+        halves = {name.split("[")[0] for name in own}
+        return role in halves or ("settings" in own and role not in ("x", "weight", "bias", "mask", "connections"))
+
+    def optional(self, role: str) -> bool:
+        """Whether some argument is this and has a default."""
+        return any(self.roles[p.name] == role and p.default is not Parameter.empty for p in self.parameters)
 
     @property
     def said(self) -> str:
         """Which argument is what, in a sentence; "" if all are called as we call them."""
-        renamed = [f"{name} is {role}" for name, role in self.roles.items() if name != role]
+        renamed = [f"{name} is {meaning(role)}" for name, role in self.roles.items() if name != role]
         return f"{self.name}: {', '.join(renamed)}" if renamed else ""
+
+
+MEANINGS = {
+    "x": "the input",
+    "dy": "the gradient that arrives",
+    "y": "the output",
+    "cache": "the cache",
+    "settings": "a dict of the settings",
+    "1-p": "the probability to keep a unit",
+    "use_bias": "whether there is a bias",
+    "onehot": "the one-hot target",
+    "lr": "the learning rate",
+}
+
+
+def meaning(role: str) -> str:
+    """A role in words."""
+    name, _, place = role.partition("[")
+    return f"the {'width' if place.startswith('1') else 'height'} of {name}" if place else MEANINGS.get(name, name)
 
 
 def understand(
@@ -77,7 +103,8 @@ def understand(
     roles: Sequence[str],
     declared: Mapping[str, str],
     *,
-    fallback: Sequence[str],
+    first: str = "",
+    fallback: Sequence[str] = (),
 ) -> Call:
     """Find out what the arguments of a function are.
 
@@ -89,6 +116,8 @@ def understand(
         What there is to be given, the most important first.
     declared:
         Roles by argument, as the user said.
+    first:
+        The role of the first argument, unless another has it by its name.
     fallback:
         The roles that arguments with unknown names have by their position.
 
@@ -105,12 +134,18 @@ def understand(
     ordinary = [p for p in parameters if p.kind not in VARIABLE]
     found = assign([p.name for p in ordinary], roles, declared)
     left = [role for role in fallback if role not in found.values()]
+    if first and first not in found.values():
+        free = [p.name for p in ordinary if p.name not in declared and found.get(p.name) != "cache"]
+        if free:
+            found[free[0]] = first
+            left = [role for role in fallback if role not in found.values()]
     for parameter in ordinary:
         if parameter.name not in found and parameter.default is Parameter.empty:
             if not left:
+                known = ", ".join(roles)
                 raise ValueError(
-                    f"{name} asks for {parameter.name!r}, which is unknown; say what it is: "
-                    f"arguments={{{parameter.name!r}: ...}} with one of {', '.join(roles)}"
+                    f"{name} asks for {parameter.name!r}, which is not known; say what it is by "
+                    f"arguments={{{parameter.name!r}: …}}, one of {known}"
                 )
             found[parameter.name] = left.pop(0)
     used = tuple(p for p in ordinary if p.name in found)

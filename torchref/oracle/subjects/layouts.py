@@ -50,7 +50,7 @@ class Layout:
         return np.ascontiguousarray(array.transpose(kept)).transpose(np.argsort(kept))
 
 
-def layout(option: str, letters: str, axes: str) -> Layout:
+def parse(option: str, letters: str, axes: str) -> Layout:
     """The layout of a declaration such as "NHWC", our axes being `axes`.
 
     Raises
@@ -58,8 +58,7 @@ def layout(option: str, letters: str, axes: str) -> Layout:
     ValueError
         If its letters are not those of our axes, in any order, with 1 for axes of length 1.
     """
-    if sorted(letters.replace("1", "")) != sorted(axes):
-        raise ValueError(
-            f"{option} is {letters!r}, expected the letters {axes} in the order of your axes, and 1 for an axis of length 1"
-        )
+    if not isinstance(letters, str) or sorted(letters.replace("1", "")) != sorted(axes):
+        expected = f"the letters {axes} in the order of your axes, and 1 for each axis of length 1"
+        raise ValueError(f"{option} is {letters!r}, expected {expected}")
     return Layout(letters, tuple(None if letter == "1" else axes.index(letter) for letter in letters))

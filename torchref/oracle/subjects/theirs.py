@@ -1,0 +1,164 @@
+"""What all subjects that run somebody else's code have in common."""
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from torchref.oracle.comparison import Array
+from torchref.oracle.kinds.kind import Case, Kind
+from torchref.oracle.subjects.arrays import describe, is_array
+from torchref.oracle.subjects.calls import Call
+from torchref.oracle.subjects.declared import Declared
+from torchref.oracle.subjects.guard import Guard
+from torchref.oracle.subjects.names import HALVES, assign, pairs
+from torchref.oracle.subjects.subject import Incident, Misbehaviour
+
+FOLLOWS = ("kernel_size", "in_channels", "out_channels", "in_features", "out_features", "channels")
+"""Settings that follow from the parameters' shapes."""
+
+
+class Theirs:
+    """Somebody's code in one of its forms; the attributes are those of `Subject`, and
+
+    Attributes
+    ----------
+    kind:
+        What it is held against.
+    said:
+        What the user declared.
+    lacks:
+        Features that it is not asked for as its signature shows that it is without, with the reason.
+    """
+
+    def __init__(self, kind: Kind, title: str, said: Declared) -> None:
+        self.kind, self.title, self.said = kind, title, said
+        self.names: dict[str, str] = {}
+        self.stateful = False
+        self.backward = True
+        self.lacks: dict[str, str] = {}
+        self.guard = Guard(said.time_limit)
+        self.maker = Guard(said.time_limit, may_draw=True)  # initial values are drawn from anywhere
+        self._guesses: dict[str, None] = {}
+        configs = dict.fromkeys(name for case in kind.cases for name in case.config)
+        self.settings = [name for name in dict.fromkeys([*kind.settings, *configs]) if name not in kind.parameters]
+        self.masked: bool = getattr(kind, "masked", False)
+
+    @property
+    def guesses(self) -> tuple[str, ...]:
+        """What was not said and had to be guessed."""
+        return tuple(self._guesses)
+
+    def guess(self, sentence: str) -> None:
+        """Keep a guess, once."""
+        if sentence:
+            self._guesses[sentence] = None
+
+    def unfit(self, case: Case) -> str:  # noqa: ARG002
+        """Why a case cannot be asked of it; "" if it can."""
+        return ""
+
+    def arrange(self, name: str, array: Array) -> Array:
+        """Contiguous where the user has it."""
+        return self.said.arrange({"dy": "y", "output": "x"}.get(name, name), array)
+
+    def incidents(self) -> tuple[Incident, ...]:
+        """What happened beside the answers since the last call."""
+        return (*self.maker.incidents(), *self.guard.incidents())
+
+    def ask(self, during: str, call: Call, values: Mapping[str, Any], *, silent: bool = False) -> Any:
+        """The answer of the user's function to these values by role; None only if it may be `silent`.
+
+        Raises
+        ------
+        Misbehaviour
+            If it does not answer; with what might help.
+        """
+        guard = self.maker if during == "construction" else self.guard
+        positional, keywords = call.arguments(values)
+        try:
+            return (guard.run if silent else guard.call)(during, call.function, *positional, **keywords)
+        except Misbehaviour as trouble:
+            help_ = self._advice(trouble.what, values)
+            raise Misbehaviour(during, trouble.what + help_, missing=trouble.missing, hangs=trouble.hangs) from trouble
+
+    def _advice(self, what: str, values: Mapping[str, Any]) -> str:
+        """What an exception may be about: two numbers instead of one, a weight in another layout."""
+        if not what.startswith("raises"):
+            return ""
+        two = [f"{name} is {values[name]}" for name in self.kind.settings if isinstance(values.get(name), tuple)]
+        if two and "TypeError" in what:
+            return f" [{', '.join(two)}: declare unsupported='rectangular' if only one number is meant to do]"
+        axes = self.kind.axes.get("weight", "")
+        if "ValueError" in what and len(axes) > 1 and "weight" not in self.said.layouts:
+            return " [if your weights are x @ W or have their axes in another order, declare weight=, such as 'IO']"
+        return ""
+
+    def usual(self, name: str, config: Mapping[str, Any]) -> bool:
+        """Whether a setting has the value that code without it has, or follows from the parameters."""
+        if name in FOLLOWS and self.kind.parameters:
+            return name != "kernel_size" or ("weight" in self.kind.parameters and len(self.kind.axes["weight"]) > 1)
+        default = inspect.signature(self.kind.twin).parameters[name].default
+        if default is None and name == "stride":
+            default = config["kernel_size"]
+        return bool(np.array_equal(config[name], default))
+
+    def demand(self, call: Call, config: Mapping[str, Any]) -> None:
+        """Refuse a configuration for which a function has no argument."""
+        for name in self.settings:
+            if name in config and not call.has(name) and not self.usual(name, config):
+                declare = f"; declare unsupported={name!r} if it is to have none" if name in self.kind.features else ""
+                raise Misbehaviour("construction", f"takes no argument for {name} (here {config[name]}){declare}")
+
+    def values(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """A configuration by role: the settings, the halves of pairs, and a dict of them all."""
+        values = {name: config[name] for name in self.settings if name in config}
+        values |= {"1-p": 1 - values["p"]} if "p" in values else {}
+        values |= {f"{n}[{i}]": half(values[n], i) for n in HALVES if n in values for i in (0, 1)}
+        return values | {"settings": Settings(values), "training": True, "rng": np.random.default_rng(0), "seed": 0}
+
+    def roles(self) -> list[str]:
+        """The roles of what a configuration gives."""
+        extra = ["1-p"] if "p" in self.settings else []
+        return [*pairs(self.settings), *extra, "settings", "training", "rng", "seed"]
+
+    def paired(self, result: Any, during: str) -> tuple[Any, Any]:
+        """An output and its cache; the cache is None if there is none.
+
+        Raises
+        ------
+        Misbehaviour
+            If it is neither an array nor an array and a cache.
+        """
+        if not isinstance(result, tuple):
+            return result, None
+        if len(result) != 2 or not is_array(result[0]):
+            raise Misbehaviour(during, f"returns {describe(result)}, expected the output, or (output, cache)")
+        return result
+
+
+def half(value: Any, place: int) -> Any:
+    """The height's or the width's number of a setting."""
+    return value[place] if isinstance(value, tuple) else value
+
+
+class Settings(dict[str, Any]):
+    """The settings as a dict, as cs231n has them (`pool_param["pool_height"]`): under any of their usual names."""
+
+    def __missing__(self, key: str) -> Any:
+        role = assign([key], list(self), {}).get(key)
+        if role is None:
+            raise KeyError(key)
+        return super().__getitem__(role)
+
+    def __contains__(self, key: object) -> bool:
+        try:
+            self[str(key)]
+        except KeyError:
+            return False
+        return True
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The setting of that name, or the default."""
+        return self[key] if key in self else default
