@@ -1,0 +1,189 @@
+"""Measure what the oracle finds in users' code: `python -m tests.measure_oracle`; docs/oracle.md has the figures.
+
+Without options: every planted bug in every style in which it can be written (tests/users). With --seeds: correct code in
+all styles, and how many false alarms. With --time: how long a check takes.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from multiprocessing import get_context
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+import scratch
+import torchref
+from tests import mutants
+from tests.users import networks
+from tests.users.expected import REASONS, STYLES, expected
+from tests.users.judged import Outcome, judged
+from tests.users.pairs import CLASSES, pair
+from tests.users.stateful import stateful
+from torchref import oracle
+from torchref.oracle.verdict import Verdict
+from torchref.oracle.kinds import KINDS, find
+
+Job = tuple[int, str, int]
+"""A mutant's place, a style, a seed."""
+
+
+def judge(job: Job) -> Outcome:
+    """One bug in one style, in a process of its own."""
+    torch.set_num_threads(1)
+    place, style, seed = job
+    return judged(mutants.MUTANTS[place], style, seed)
+
+
+def jobs(styles: str, names: Iterable[str], seed: int) -> list[Job]:
+    """Every mutant in every style in which it can be written."""
+    wanted = set(names)
+    return [
+        (place, style, seed)
+        for place, bug in enumerate(mutants.MUTANTS)
+        for style in expected()[bug.name].styles
+        if style in styles and (not wanted or bug.name in wanted)
+    ]
+
+
+def measure_mutants(outcomes: list[Outcome], *, every: bool) -> None:
+    """Print the shares per style, and what failed."""
+    for style in (*STYLES, "all"):
+        own = [o for o in outcomes if style in (o.style, "all")]
+        if own:
+            said = Counter(o.diagnosis for o in own)
+            print(
+                f"{STYLES.get(style, style):28} {len(own):4} bugs: caught {share(sum(o.caught for o in own), len(own))}, "
+                f"first tensor right {share(sum(o.placed for o in own), len(own))}, diagnosis "
+                f"right {share(said['right'], len(own))}, wrong {share(said['wrong'], len(own))}, none {said['none']}"
+            )
+    for what, failed in {
+        "not caught": [o for o in outcomes if not o.caught],
+        "another tensor first": [o for o in outcomes if o.caught and not o.placed],
+        "a wrong diagnosis": [o for o in outcomes if o.diagnosis == "wrong"],
+        "no diagnosis": [o for o in outcomes if o.caught and o.diagnosis == "none"] if every else [],
+    }.items():
+        if failed:
+            print(f"\n{what}: {len(failed)}")
+            for o in failed:
+                print(f"  {o.style} {o.mutant}: {o.first}; {' '.join(o.codes) or 'unexplained'}")
+    print("\nnot in every style, and why:")
+    for reason, why in REASONS.items():
+        left = [name for name, want in expected().items() for style, r in want.without.items() if r == reason]
+        print(f"  {len(set(left)):3} bugs, {len(left):3} styles: {why}")
+
+
+def share(part: int, whole: int) -> str:
+    """As a share in per cent."""
+    return f"{part}/{whole} ({100 * part / whole:.1f}%)"
+
+
+class Alarm(NamedTuple):
+    """One check of correct code: what, how many cells of the table, the worst, and what was found wrong."""
+
+    what: str
+    cells: int
+    worst: float
+    findings: tuple[str, ...]
+
+
+def correct(seed: int) -> list[Alarm]:
+    """Correct code with one seed: each kind on one of its cases in one style, and some networks; all take turns."""
+    torch.set_num_threads(1)
+    found = []
+    for place, (name, kind) in enumerate(CHECKED.items()):
+        case = kind.cases[seed % len(kind.cases)].slug
+        style = "psc"[(seed // len(kind.cases) + place) % 3]
+        subject = candidate(style, name)
+        with tempfile.TemporaryDirectory() as folder:
+            verdict = oracle.check(*subject, like=name, cases=case, seed=seed, save_to=folder)
+        found.append(alarm(f"{style} {name} {case}", verdict))
+    turns = sorted(networks.SETTINGS) + sorted(networks.WHOLE)
+    for turn in range(3):
+        name = turns[(3 * seed + turn) % len(turns)]
+        found.append(alarm(f"n {name}", networks.compared(scratch, name, seed)))
+    return found
+
+
+CHECKED = {name: find(name) for name in (*CLASSES, "lecun_uniform") if name in KINDS}
+"""The kinds that correct code is checked as."""
+
+
+def candidate(style: str, name: str) -> tuple[object, ...]:
+    """`scratch` itself in one style."""
+    if style == "p" or name not in CLASSES:
+        return pair(scratch, name)
+    return (stateful(scratch, name) if style == "s" else getattr(scratch, CLASSES[name]),)
+
+
+def alarm(what: str, verdict: Verdict) -> Alarm:
+    """What a verdict on correct code says."""
+    cells = [cell for row in verdict.rows for cell in row.cells.values() if cell.status != "not judged"]
+    wrong = tuple(f"{f.layer} {f.tensor}: {f.what}".strip() for f in verdict.findings)
+    return Alarm(what, len(cells), max((c.ratio for c in cells), default=0.0), wrong)
+
+
+def measure_seeds(alarms: Iterator[list[Alarm]], seeds: int) -> None:
+    """Print how much was judged, and every false alarm."""
+    cells, checks, false = 0, 0, []
+    worst: dict[str, tuple[float, str]] = defaultdict(lambda: (0.0, ""))
+    for seed, found in enumerate(alarms):
+        checks += len(found)
+        cells += sum(one.cells for one in found)
+        false += [f"seed {seed}, {one.what}: {'; '.join(one.findings)}" for one in found if one.findings]
+        for one in found:
+            worst[one.what[0]] = max(worst[one.what[0]], (one.worst, one.what))
+    print(f"{seeds} seeds, {checks:,} checks, {cells:,} cells (the worst of both dtypes and all kinds of input each)")
+    print(f"false alarms: {len(false)}")
+    for style, (ratio, what) in worst.items():
+        print(f"  {STYLES[style]}: worst {ratio:.3f} of the bound ({what})")
+    print("\n".join(false))
+
+
+def measure_time() -> None:
+    """Print the median time of a whole check of each kind, and of LeNet-5 with its loss."""
+    torch.set_num_threads(1)
+    taken = {}
+    for name in CHECKED:
+        taken[name] = statistics.median(timed(lambda n=name: oracle.check(*pair(scratch, n), like=n)) for _ in range(5))
+    slowest = max(taken, key=lambda name: taken[name])
+    print(f"check, all cases: {', '.join(f'{n} {t:.2f}' for n, t in taken.items())} s; slowest {slowest}")
+    lenet = [timed(lambda: networks.compared(scratch, "lenet5", 0)) for _ in range(5)]
+    print(f"compare of LeNet-5: {statistics.median(lenet):.2f} s")
+
+
+def timed(work: object) -> float:
+    """Seconds that a call takes."""
+    began = time.perf_counter()
+    work()  # type: ignore[operator]
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    """Run the measurements."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--styles", default="psnc", help="letters of " + ", ".join(f"{k} {v}" for k, v in STYLES.items()))
+    parser.add_argument("--names", nargs="*", default=[], help="these mutants only")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", type=int, default=0, help="correct code with so many seeds, instead of mutants")
+    parser.add_argument("--time", action="store_true", help="how long checks take, instead of mutants")
+    parser.add_argument("--every", action="store_true", help="list what has no diagnosis, too")
+    parser.add_argument("-j", type=int, default=1, help="processes")
+    arguments = parser.parse_args()
+    if arguments.time:
+        measure_time()
+        return
+    with get_context("spawn").Pool(arguments.j) as pool:
+        if arguments.seeds:
+            measure_seeds(pool.imap(correct, range(arguments.seeds)), arguments.seeds)
+        else:
+            todo = jobs(arguments.styles, arguments.names, arguments.seed)
+            measure_mutants(list(pool.imap(judge, todo, chunksize=4)), every=arguments.every)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""One planted bug in one style before the oracle: was it caught, where, and what was said."""
+
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from tests import mutants
+from tests.users.expected import Expected, expected
+from tests.users.networks import compared
+from tests.users.pairs import pair
+from tests.users.stateful import stateful
+from torchref import oracle
+from torchref.oracle.verdict import Finding, Verdict
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the oracle made of one bug.
+
+    Attributes
+    ----------
+    mutant, style:
+        Which bug, and the style's letter.
+    caught:
+        Whether the verdict is that something is wrong.
+    first:
+        The first wrong tensor in the tables' words, "y" or "y@c3"; the exception's words if the oracle raised one.
+    placed:
+        Whether that is one of those expected.
+    codes:
+        All diagnoses that were printed.
+    diagnosis:
+        "right", "wrong" or "none".
+    """
+
+    mutant: str
+    style: str
+    caught: bool
+    first: str
+    placed: bool
+    codes: tuple[str, ...]
+    diagnosis: str
+    seconds: float = 0.0
+
+
+def judged(bug: mutants.Mutant, style: str, seed: int = 0) -> Outcome:
+    """Hand one bug to the oracle in one style."""
+    want = expected()[bug.name]
+    with tempfile.TemporaryDirectory() as folder, mutants.mutated(bug, Path(folder)) as wing:
+        try:
+            verdict = verdict_on(wing, want, style, seed)
+        except Exception as error:  # the oracle is never to raise: this counts as not caught
+            return Outcome(bug.name, style, False, f"{type(error).__name__}: {error}", False, (), "none")
+    return read(bug.name, style, want, verdict)
+
+
+def verdict_on(wing: ModuleType, want: Expected, style: str, seed: int) -> Verdict:
+    """What the oracle says to a copy of `scratch`, all of which may be wrong."""
+    kind = want.kind.split()[-1]
+    if style == "n":
+        return compared(wing, f"{want.kind} {want.setting}".strip(), seed)
+    with tempfile.TemporaryDirectory() as folder:
+        given = {"like": kind, "seed": seed, "save_to": folder}
+        if style == "p":
+            return oracle.check(*pair(wing, kind), **given)
+        return oracle.check(stateful(wing, kind), **given)
+
+
+def read(name: str, style: str, want: Expected, verdict: Verdict) -> Outcome:
+    """The verdict beside what was expected."""
+    firsts = [place(finding) for finding in verdict.findings[:1]]
+    codes = tuple(dict.fromkeys(f.code for f in verdict.findings if f.code))
+    vague = {code for code in codes if code.startswith("location:")} - want.codes
+    wrong = set(codes) - want.codes - vague
+    said = "wrong" if wrong else "right" if set(codes) & want.codes else "none"
+    first = firsts[0] if firsts else "nothing"
+    placed = any(fits(first, tensor) for tensor in want.tensors)
+    return Outcome(name, style, not verdict.passed, first, placed, codes, said, verdict.seconds)
+
+
+def place(finding: Finding) -> str:
+    """The tensor in the tables' words, and the layer."""
+    return tensor(finding.tensor) + (f"@{finding.layer}" if finding.layer else "")
+
+
+def tensor(called: str) -> str:
+    """A column or what else a finding is about, in the tables' words."""
+    plain = called.removesuffix(", absent links").rpartition("/")[2]
+    if plain in ("forward", "construction", "y", "output"):
+        return "y"
+    if plain in ("dx", "backward", "loss", "doutput"):
+        return plain
+    if re.fullmatch(r"(d|grad.?)(.*\.)?(w|W|weight)", plain):
+        return "dw"
+    if re.fullmatch(r"(d|grad.?)(.*\.)?(b|bias)", plain):
+        return "db"
+    return "behaviour"
+
+
+def fits(first: str, wanted: str) -> bool:
+    """Whether the first wrong tensor is the one wanted; where no layer is wanted, of any layer."""
+    (found, _, layer), (name, _, place) = first.partition("@"), wanted.partition("@")
+    raised = found == "backward" and name in ("dx", "dw", "db", "doutput")  # it gave none of them
+    return (found == name or raised) and (not place or layer == place)
