@@ -1,0 +1,78 @@
+"""Mistakes of precision: something computed or kept in float32, or in float64 whatever came."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from torchref.oracle.comparison import Array
+from torchref.oracle.diagnosis.hypothesis import ABSENT, Seen, error
+from torchref.oracle.diagnosis.ingredients import outcome
+from torchref.oracle.kinds.kind import Trial
+
+LEAK = (1e-10, 2e-6)
+"""Relative to the largest entry: the size of an error that float32 leaves behind in float64."""
+DOUBLE = "{it} comes as float64 where float32 went in: something in between is float64 (a constant, an array made)"
+SINGLE_RESULT = "{it} was computed in float32 and cast up: every entry is a float32 number, the error about 6e-8"
+SINGLE = "{it} is as exact as float32, in float64: something in between is rounded to float32 (the error is about 6e-8)"
+NARROW = "{it} comes as {came} where float64 went in"
+
+
+def wrong_dtype(looked: Sequence[Seen], tensor: str) -> tuple[str, str] | None:
+    """A result of another dtype, right but for that: code and hint."""
+    failed = [s for s in looked if s.failed]
+    came = {np.asarray(s.trial.mine[tensor.removesuffix(ABSENT)]).dtype.name for s in failed}
+    if len(came) != 1 or not failed or any(s.trial.dtype in came for s in failed):
+        return None
+    if any(s.finite and not error(s) <= 1e-4 * max(s.scale, 1e-30) for s in failed):
+        return None
+    (name,) = came
+    if name == "float64":
+        return "precision:float64", DOUBLE
+    return "precision:float32", NARROW.replace("{came}", name)
+
+
+def leak(looked: Sequence[Seen], tensor: str) -> tuple[str, str, str] | None:
+    """Float32 on the way in float64: code, hint, and which array was rounded, all of which the second seed must give."""
+    failed = [s for s in looked if s.failed and s.finite]
+    if not failed or any(s.trial.dtype != "float64" or not _small(s) for s in failed):
+        return None
+    if any(not s.failed and s.finite and s.trial.dtype == "float64" and s.trial.variety == "normal" for s in looked):
+        if not _only_where_it_shows(looked):
+            return None
+    if all((s.mine == s.mine.astype(np.float32)).all() for s in failed):
+        return "precision:float32", SINGLE_RESULT, "result"
+    for names in rounded_sets(failed[0].trial):
+        if all(_meets(s, tensor, names) for s in failed):
+            said = " and ".join(names)
+            return "precision:float32", f"{{it}}: {said} rounded to float32 on the way (the error is about 6e-8)", said
+    return "precision:float32", SINGLE, "unknown"
+
+
+def _only_where_it_shows(looked: Sequence[Seen]) -> bool:
+    """Whether all normal trials in float64 failed in which more than a few numbers are computed."""
+    normal = [s for s in looked if s.trial.dtype == "float64" and s.trial.variety == "normal" and s.oracle.any()]
+    return all(s.failed for s in normal if s.oracle.size > 4 and error(s) > 0)
+
+
+def _small(s: Seen) -> bool:
+    return LEAK[0] * s.scale < error(s) < LEAK[1] * s.scale
+
+
+def rounded_sets(trial: Trial) -> Iterator[tuple[str, ...]]:
+    """Which of the arrays given may have been rounded."""
+    names = [n for n in ("x", "dy", "weight", "bias") if n in trial.given]
+    for count in range(1, len(names) + 1):
+        yield from itertools.combinations(names, count)
+
+
+def _meets(s: Seen, tensor: str, names: tuple[str, ...]) -> bool:
+    """Whether the result is the oracle's on rounded arrays."""
+    rounded: dict[str, Array] = {
+        name: s.trial.given[name].astype(np.float32).astype(np.float64) for name in names if name in s.trial.given
+    }
+    try:
+        prediction = s.restrict(outcome(s.trial, tensor.removesuffix(ABSENT), **rounded))
+    except (ValueError, KeyError, RuntimeError):
+        return False
+    return prediction.shape == s.mine.shape and float(np.abs(prediction - s.mine).max()) <= s.floor

@@ -1,0 +1,149 @@
+"""All hypotheses about a tensor, held against all trials of two seeds."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from torch import nn
+
+from torchref.oracle.comparison import Array
+from torchref.oracle.diagnosis import (
+    conditions,
+    convolving,
+    losing,
+    maxima,
+    moving,
+    outputs,
+    parts,
+    precision,
+    scattering,
+    slopes,
+    tables,
+    tampering,
+    windows,
+)
+from torchref.oracle.diagnosis.conduct import explain
+from torchref.oracle.diagnosis.diagnosis import Diagnosis, Problem
+from torchref.oracle.diagnosis.evidence import PLACES, evidence, located
+from torchref.oracle.diagnosis.hypothesis import ABSENT, Hypothesis, Seen, holds, met, predicted, seen, telling
+from torchref.oracle.kinds.kind import Trial
+from torchref.pooling import MaxPool2d
+
+
+def diagnose(problem: Problem) -> Diagnosis:
+    """The hypothesis that fits all trials of both seeds, or what is known about the error."""
+    name = problem.tensor.removesuffix(ABSENT)
+    if not any(name in trial.oracle for trial in problem.trials):
+        return explain(problem)
+    looked = seen(problem.trials, problem.tensor)
+    known = evidence(looked)
+    if not any(s.failed for s in looked):
+        return Diagnosis("", "", known)
+    found = explanation(problem, looked)
+    if found is None:
+        return Diagnosis("", "", known)
+    code, says = found
+    called = problem.called(name)
+    when = conditions.common(looked)
+    subject = f"{called} is wrong{f' when {when}' if when else ''}: "
+    return Diagnosis(code, subject + says.removeprefix("{it}: ").replace("{it}", called), known)
+
+
+def explanation(problem: Problem, looked: Sequence[Seen]) -> tuple[str, str] | None:
+    """Code and sentence of what holds on both seeds; the simplest first."""
+    for first in (precision.wrong_dtype, precision.leak):
+        if (found := first(looked, problem.tensor)) and found == first(again(problem), problem.tensor):
+            return found[0], found[1]
+    candidates = list(hypotheses(problem.tensor.removesuffix(ABSENT), sample(looked)))
+    held = [h for h in candidates if holds(h, looked)]
+    held = [h for h in held if holds(h, again(problem))]
+    if held:
+        return said(held)
+    limited = (restricted(h, rule) for h in candidates for rule in conditional(h, looked))
+    for hypothesis in limited:
+        if holds(hypothesis, again(problem)):
+            return hypothesis.code, hypothesis.says
+    for code, (says, place) in PLACES.items():
+        if located(place, looked) and located(place, again(problem)):
+            return code.split(" ")[0], says
+    return None
+
+
+def again(problem: Problem) -> list[Seen]:
+    """The trials of the second seed."""
+    return seen(problem.again(), problem.tensor)
+
+
+def said(held: Sequence[Hypothesis]) -> tuple[str, str]:
+    """The first that holds; a second one of another meaning is named beside it, as nothing tells the two apart."""
+    first = held[0]
+    other = next((h for h in held if h.code != first.code), None)
+    if other is None:
+        return first.code, first.says
+    return first.code, f"{first.says} (or, which comes to the same in all cases: {other.says.removeprefix('{it}: ')})"
+
+
+def sample(looked: Sequence[Seen]) -> Seen:
+    """A trial that failed, from which constants are taken: ordinary numbers in float64 if there are any."""
+    failed = [s for s in looked if s.failed]
+    ordinary = [s for s in failed if s.finite and s.trial.variety == "normal"]
+    exact = [s for s in ordinary if s.trial.dtype == "float64"]
+    finite = [s for s in failed if s.finite]
+    return (exact or ordinary or finite or failed)[0]
+
+
+def conditional(hypothesis: Hypothesis, looked: Sequence[Seen]) -> Iterator[conditions.Rule]:
+    """Rules under which a hypothesis holds that explains all that failed but contradicts what passed."""
+    contradicted = []
+    told = False
+    for s in looked:
+        if not (s.finite or hypothesis.strict):
+            continue
+        prediction = predicted(hypothesis, s)
+        if s.failed and not met(s, prediction, strict=hypothesis.strict):
+            return
+        if not s.failed and not met(s, prediction, strict=hypothesis.strict):
+            contradicted.append(s.trial)
+        told = told or (s.failed and prediction is not None and telling(s, prediction, strict=hypothesis.strict))
+    if told:
+        wrong = [s.trial for s in looked if s.failed and (s.finite or hypothesis.strict)]
+        for _, rule in conditions.separating(wrong, contradicted):
+            yield rule
+
+
+def restricted(hypothesis: Hypothesis, rule: conditions.Rule) -> Hypothesis:
+    """A hypothesis that speaks only of trials of which a rule is true."""
+
+    def predict(trial: Trial) -> Array | None:
+        return hypothesis.predict(trial) if rule(trial) else None
+
+    return replace(hypothesis, predict=predict)
+
+
+def hypotheses(tensor: str, example: Seen) -> Iterator[Hypothesis]:
+    """Every mistake that is known of a tensor of this kind of layer, the most specific first."""
+    reference = example.trial.reference
+    trial = example.trial
+    if "dy" in trial.given:
+        yield from slopes.activations(tensor, example)
+        yield from moving.movements(tensor, example)
+        yield from windows.pools(tensor, trial)
+        if isinstance(reference, MaxPool2d):
+            yield from maxima.maxima(tensor)
+        if isinstance(reference, nn.Linear | nn.Conv1d | nn.Conv2d):
+            yield from convolving.weights(tensor)
+            yield from convolving.biases(tensor)
+        if isinstance(reference, nn.Conv1d | nn.Conv2d):
+            yield from tables.tables(tensor, example)
+            yield from tables.unmasked(tensor, example)
+            yield from convolving.borders(tensor)
+        yield from scattering.overlaps(tensor)
+    else:
+        yield from losing.losses(tensor, example)
+    yield from outputs.ratios(tensor)
+    if "dy" in trial.given and tensor != "y":
+        yield from parts.subsets(tensor)
+        yield from parts.mixed_up(tensor)
+    yield from outputs.rearranged(tensor, example)
+    yield from outputs.reread(tensor, example)
+    yield from outputs.constant_ratio(tensor, example)
+    yield from tampering.tampered(tensor, example)
