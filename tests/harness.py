@@ -15,13 +15,13 @@ import torch
 
 import torchref
 from tests import cases
-from tests.drawing import check_drawn
 from tests.starting import STARTS, StartCase, start_reports
 from torchref import oracle
 from torchref.oracle import criteria
 from torchref.oracle.candidate import to_tensor
 from torchref.oracle.comparison import Comparison, Report
 from torchref.oracle.criteria import beside
+from torchref.oracle.drawing import check_drawn
 from torchref.oracle.inputs import LAYOUTS, NON_FINITE, SPECIAL, plain_kernels
 from torchref.oracle.layer import LINEAR, absent_links, gradients, judge, observe
 from torchref.oracle.linear import SELECTION, absolute_pass

@@ -11,6 +11,7 @@ import torch
 
 import torchref
 from torchref.oracle.comparison import Comparison, Report
+from torchref.oracle.drawing import in_bounds, reach
 
 
 @dataclass(frozen=True)
@@ -77,12 +78,11 @@ def start_reports(case: StartCase, wing: ModuleType, dtype: str, seed: int) -> I
         present = np.array(case.tables.get(name, np.ones(values.shape[:2], bool)))
         faults[f"{name} of absent links is 0"] = bool(values[~present].any())
         fan_in = present.sum(axis=1) * math.prod(values.shape[2:])
-        rows = values.reshape(len(values), -1) / np.sqrt(3 / fan_in)[:, None]
+        rows = in_bounds(values, fan_in)
         faults[f"{name} is within its bounds"] = abs(rows).max() > 1 + np.finfo(dtype).eps
         near = 0.9
         if fan_in.min() < 200:  # LeNet-5's filters: all together, of which there are 150 in C1
             rows, near = rows.reshape(1, -1), 0.8
-        reached = np.minimum(rows.max(axis=1), -rows.min(axis=1))
-        faults[f"{name} reaches its bounds on both sides"] = bool(reached.min() < near)
+        faults[f"{name} reaches its bounds on both sides"] = reach(rows) < near
     verdicts = (Comparison(what, "5 form", np.inf if fault else 0.0) for what, fault in faults.items())
     yield Report(f"{case.name} {case.label} {dtype}", tuple(verdicts))

@@ -9,7 +9,7 @@ import torch
 
 import scratch
 import torchref
-from tests.drawing import check_drawn
+from torchref.oracle.drawing import check_drawn
 from torchref.oracle.network import leaves
 
 SHAPE = (20, 3, 5, 6)

@@ -1,13 +1,15 @@
 """What the oracle can judge: everything that torchref has, by the name that `like` takes."""
 
 from torchref.oracle.kinds.activations import ACTIVATIONS
+from torchref.oracle.kinds.initializer_kind import INITIALIZERS
 from torchref.oracle.kinds.kind import DTYPES, Case, Kind, Trial
 from torchref.oracle.kinds.layers import LAYERS
 from torchref.oracle.kinds.losses import LOSSES
 from torchref.oracle.kinds.optimizer_kind import SGD
 from torchref.oracle.kinds.penalty_kind import L2_PENALTY
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (*LAYERS, *ACTIVATIONS, *LOSSES, L2_PENALTY, SGD)}
+_ALL: tuple[Kind, ...] = (*LAYERS, *ACTIVATIONS, *LOSSES, L2_PENALTY, SGD, *INITIALIZERS)
+KINDS = {kind.name: kind for kind in _ALL}
 """By name."""
 
 __all__ = ["DTYPES", "KINDS", "Case", "Kind", "Trial", "find"]

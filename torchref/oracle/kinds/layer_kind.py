@@ -18,6 +18,7 @@ from torchref.oracle.inputs import LAYOUTS, NON_FINITE, SPECIAL, plain_kernels
 from torchref.oracle.kinds.kind import Case, Draw, Trial
 from torchref.oracle.layer import absent_links, gradients, judge
 from torchref.oracle.linear import LINEAR, SELECTION
+from torchref.oracle.purity import snapshot
 from torchref.oracle.subjects.subject import Misbehaviour, Subject
 from torchref.oracle.thinning import ThinnedCandidate, thinned
 from torchref.pooling import AvgPool2d, MaxPool2d
@@ -164,16 +165,23 @@ class LayerKind:
                 candidate = subject.make({**case.config, **dtyped}, parameters)
                 if self.masked:
                     candidate = ThinnedCandidate(candidate, given["mask"])
+                before = snapshot(candidate.parameters())
                 y, cache = candidate.forward(x)
-                mine["y"] = y
+                mine["y"] = copied(y)
                 if not subject.backward:
                     return mine, None, []
                 dx, grads = candidate.backward(dy, cache)
-                mine |= {"dx": dx} | {f"grad {name}": grads[name] for name in parameters if name in grads}
+                mine |= {"dx": copied(dx)} | {f"grad {n}": copied(grads[n]) for n in parameters if n in grads}
                 missing = [name for name in parameters if name not in grads]
                 if missing:
                     raise Misbehaviour("backward", f"returns no gradient of {', '.join(missing)}", missing=True)
-                conduct = check_conduct(subject, candidate, x, dy) if variety == "normal" else []
+                conduct = mutation(before, candidate.parameters())
+                conduct += check_conduct(subject, candidate, x, dy) if variety == "normal" else []
         except Misbehaviour as trouble:
             return mine, trouble, []
         return mine, None, conduct
+
+
+def copied(result: Any) -> Any:
+    """An array as it came, whatever a later pass writes into it; anything else as it is, to be refused."""
+    return np.array(result, order="K") if isinstance(result, np.ndarray) else result

@@ -1,4 +1,4 @@
-"""How a generator drops units, of either wing: each on its own, with probability p, and all by that one generator."""
+"""What is drawn: masks, of which each unit is its own and all are one generator's, and weights up to their bounds."""
 
 from collections.abc import Callable, Mapping
 from itertools import combinations
@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from torchref.oracle.comparison import Comparison, Report
+from torchref.oracle.comparison import Array, Comparison, Report
 
-Masks = Mapping[str, np.ndarray]
+Masks = Mapping[str, Array]
 
 
 def check_drawn(
@@ -38,3 +38,25 @@ def check_drawn(
         a, b = first[one].ravel()[:length], first[other].ravel()[:length]
         faults[f"masks {one} and {other} are two"] = not (a & ~b).any() or not (b & ~a).any()
     return Report(title, tuple(Comparison(what, "5 form", np.inf if fault else 0.0) for what, fault in faults.items()))
+
+
+def in_bounds(weights: Array, fan_in: Array) -> Array:
+    """Weights (out, …) in units of their bound √(3/F), (out, F): from −1 to 1."""
+    rows: Array = weights.reshape(len(weights), -1) / np.sqrt(3 / fan_in)[:, None]
+    return rows
+
+
+def reach(rows: Array) -> float:
+    """How far weights in units of their bound get, in the row and on the side where they stay farthest from it."""
+    return float(np.minimum(rows.max(axis=1), -rows.min(axis=1)).min())
+
+
+def unevenness(rows: Array) -> float:
+    """How far the share of weights below w is from (w + 1)/2 at most, in units of what 1 in 10⁹ draws exceeds.
+
+    By the inequality of Dvoretzky, Kiefer, Wolfowitz and Massart, P(sup|F_n − F| > ε) ≤ 2·exp(−2nε²).
+    """
+    expected = (np.sort(rows.astype(np.float64).ravel()) + 1) / 2
+    steps = np.arange(rows.size + 1) / rows.size
+    distance = max(np.abs(expected - steps[:-1]).max(), np.abs(expected - steps[1:]).max())
+    return float(distance / np.sqrt(np.log(2e9) / (2 * rows.size)))
