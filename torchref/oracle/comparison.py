@@ -176,7 +176,8 @@ def compare_arrays(tensor: str, mine: Any, oracle: Any, bound: Any, criterion: s
             tensor, criterion, np.inf, f"nothing can be judged at {list(at)}: the bound there is {allowed[at]}"
         )
     # Where the bound is 0 only equality passes.
-    ratio = np.divide(error, allowed, out=np.where(error == 0, 0.0, np.inf), where=(allowed > 0) & finite)
+    with np.errstate(over="ignore"):  # beyond the largest number it is infinity
+        ratio = np.divide(error, allowed, out=np.where(error == 0, 0.0, np.inf), where=(allowed > 0) & finite)
     index = np.unravel_index(int(np.argmax(ratio)), ratio.shape)
     return Comparison(
         tensor,

@@ -67,6 +67,8 @@ def _in_turn(candidate: Any, x: Array, dy: Array) -> list[Comparison]:
         verdict("gradients are not aliased", aliases(first, given)),
     ]
     larger = another(x)
+    candidate.forward(larger[: len(x)])  # of the same shape first: output buffers may be kept for each
+    results(-dy)
     results(another(dy) if len(np.asarray(candidate.forward(larger)[0])) == len(larger) else dy)
     overwritten = differences({"y": first_y, **kept}, {"y": y, **first}, "after another pass")
     again_y = np.array(candidate.forward(x)[0])
@@ -97,6 +99,7 @@ def _losses_in_turn(loss: Any, output: Array, target: Array, *, gradient: bool) 
     first = results(output, target)
     kept = snapshot(first)
     mutation, alias = changed(before, given), aliases(first, given)
+    results(-output, target)  # of the same shape first: output buffers may be kept for each
     results(another(output), another_target(target, output.shape[1]))
     return [
         verdict("loss leaves its arguments alone", mutation),
