@@ -28,6 +28,7 @@ REASONS = {
     "drawn": "is about units dropped at random: draws can be judged one by one, not compared",
     "dtype": "is about the dtype of parameters that the code makes itself; here they are given",
     "order": "is about the order of a dict, which names make up for",
+    "default": "is about a default of our constructor: another's may be another, and the check says every setting",
     "once": "changes what is kept for backward, which here is called once for each forward",
     "consumed": "a buffer that is read before the next pass writes to it",
 }

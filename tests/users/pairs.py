@@ -45,11 +45,11 @@ def pair(wing: ModuleType, kind: str) -> Pair:
 
 
 def living(layer: Callable[..., Any]) -> Callable[..., Any]:
-    """Makes a layer of each configuration once."""
+    """Makes a layer of each configuration once, for each dtype of the arrays it gets."""
     made: dict[str, Any] = {}
 
-    def make(*args: Any, **settings: Any) -> Any:
-        key = repr((args, sorted((name, repr(value)) for name, value in settings.items())))
+    def make(given: Any, *args: Any, **settings: Any) -> Any:
+        key = repr((given.dtype, args, sorted((name, repr(value)) for name, value in settings.items())))
         if key not in made:
             made[key] = layer(*args, **settings)
         return made[key]
@@ -78,7 +78,7 @@ def _weighted(of: Callable[..., Any]) -> Callable[[Any], tuple[Callable[..., Any
 
 
 def _linear(make: Any) -> Pair:
-    of = _weighted(lambda make, w, b: make(w.shape[1], w.shape[0], bias=b is not None, dtype=w.dtype))
+    of = _weighted(lambda make, w, b: make(w, w.shape[1], w.shape[0], bias=b is not None, dtype=w.dtype))
     run, backward = of(make)
 
     def affine_forward(x: Any, w: Any, b: Any = None) -> Any:
@@ -91,7 +91,7 @@ def _convolution(make: Any) -> Pair:
     def of(make: Any, w: Any, b: Any, stride: Any, pad: Any, table: Any) -> Any:
         kernel = tuple(w.shape[2:]) if w.ndim == 4 else w.shape[2]
         more = {"bias": b is not None, "connections": table, "dtype": w.dtype}
-        return make(w.shape[1], w.shape[0], kernel, stride, pad, **more)
+        return make(w, w.shape[1], w.shape[0], kernel, stride, pad, **more)
 
     run, backward = _weighted(of)(make)
 
@@ -102,7 +102,7 @@ def _convolution(make: Any) -> Pair:
 
 
 def _subsampling(make: Any) -> Pair:
-    run, backward = _weighted(lambda make, w, _, size, stride: make(len(w), size, stride, dtype=w.dtype))(make)
+    run, backward = _weighted(lambda make, w, _, size, stride: make(w, len(w), size, stride, dtype=w.dtype))(make)
 
     def subsample_forward(x: Any, w: Any, b: Any, kernel_size: Any, stride: Any = None) -> Any:
         return run(x, w, b, kernel_size, stride)
@@ -129,27 +129,27 @@ def _run(layer: Any, x: Any, *more: Any) -> tuple[Any, Any]:
 
 
 def _activation(make: Any) -> Callable[..., Any]:
-    return lambda x: _run(make(), x)
+    return lambda x: _run(make(x), x)
 
 
 def _logistic(make: Any) -> Callable[..., Any]:
-    return lambda x, a=1.0: _run(make(a), x)
+    return lambda x, a=1.0: _run(make(x, a), x)
 
 
 def _tanh(make: Any) -> Callable[..., Any]:
-    return lambda x, a=1.0, b=1.0: _run(make(a, b), x)
+    return lambda x, a=1.0, b=1.0: _run(make(x, a, b), x)
 
 
 def _pool(make: Any) -> Callable[..., Any]:
-    return lambda x, kernel_size, stride=None: _run(make(kernel_size, stride), x)
+    return lambda x, kernel_size, stride=None: _run(make(x, kernel_size, stride), x)
 
 
 def _canvas(make: Any) -> Callable[..., Any]:
-    return lambda x, size, value=0.0: _run(make(size, value), x)
+    return lambda x, size, value=0.0: _run(make(x, size, value), x)
 
 
 def _dropout(make: Any) -> Callable[..., Any]:
-    return lambda x, mask, p=0.5: _run(make(p), x, mask)
+    return lambda x, mask, p=0.5: _run(make(x, p), x, mask)
 
 
 PLAIN: Mapping[str, Callable[[Any], Callable[..., Any]]] = {
@@ -168,7 +168,7 @@ def _loss(name: str) -> Callable[[ModuleType], Pair]:
         make = living(getattr(wing, CLASSES[name]))
 
         def loss_forward(output: Any, target: Any, reduction: str = "mean") -> Any:
-            loss = make(reduction)
+            loss = make(output, reduction)
             value, kept = loss.forward(output, target)
             return value, (loss, kept)
 
@@ -181,7 +181,7 @@ def _penalty(wing: ModuleType) -> Pair:
     make = living(wing.L2Penalty)
 
     def penalty_forward(params: Any, decay: float) -> Any:
-        penalty = make(decay)
+        penalty = make(next(iter(params.values())), decay)
         value, kept = penalty.forward(params)
         return value, (penalty, kept)
 
