@@ -116,7 +116,7 @@
         const ends = said(map.scale, 3);
         const bar = make("div", { className: "bar" }, `−${ends}`, make("i"), `+${ends}`);
         bar.setAttribute("aria-hidden", "true");
-        if (!map.scale) bar.replaceChildren("all are zero");
+        if (!map.scale) bar.replaceChildren("all finite ones are 0");
         row.append(make("figure", {}, caption, canvas, bar));
         return canvas;
       });
@@ -136,8 +136,8 @@
       const room = this.canvases[0].closest(".maps").clientWidth || 900;
       const beside = (room - 20 * (this.maps.length - 1)) / this.maps.length;
       const fit = (width) => Math.floor((width - AXIS - 2) / this.columns);
-      const size = fit(beside) >= Math.min(26, 420 / this.columns) ? fit(beside) : fit(room);
-      return Math.max(3, Math.min(size, this.rows > 24 ? 14 : 46));
+      const size = room >= 560 && fit(beside) >= Math.min(12, 250 / this.columns) ? fit(beside) : fit(room);
+      return Math.max(3, Math.min(size, this.rows > 24 ? 14 : room >= 560 ? 46 : 32));
     }
 
     draw() {
@@ -207,13 +207,13 @@
         pen.lineTo(x + size - gap, y);
         pen.stroke();
       }
-      if (size >= 38) {
+      if (size >= 31) {
         pen.fillStyle = text;
-        pen.font = "11px ui-monospace, monospace";
+        pen.font = `${size >= 38 ? 11 : 9.5}px ui-monospace, monospace`;
         const tiny = finite && value !== 0 && Math.abs(value) < 1e-6 * map.scale;
         pen.fillText(tiny ? "≈0" : said(value, Math.abs(value) < 0.01 ? 1 : 2), x + size / 2, y + height / 2);
       }
-      if (map === this.difference && size < 38 && size >= 6 && this.material(offset)) {
+      if (map === this.difference && size < 31 && size >= 6 && this.material(offset)) {
         pen.fillStyle = text;
         pen.beginPath();
         pen.arc(x + size / 2, y + height / 2, Math.max(1.2, size / 12), 0, 7);

@@ -16,7 +16,7 @@ from torchref.oracle.verdict import Cell, Finding, Verdict
 HERE = Path(__file__).parent
 
 
-def render(verdict: Verdict) -> str:
+def to_html(verdict: Verdict) -> str:
     """The page; nothing in it comes from anywhere else, and all text of the verdict is shown as text."""
     environment = Environment(
         loader=FileSystemLoader(HERE),
@@ -104,6 +104,7 @@ def _finding(finding: Finding, place: int) -> dict[str, Any]:
         "id": f"finding-{place}",
         "tensor": finding.tensor,
         "headline": words.headline(finding),
+        "heading": words.lead(finding) if finding.hint and not finding.missing else words.headline(finding),
         "hint": words.one_line(finding.hint),
         "missing": finding.missing,
         "what": finding.what.split("; at worst")[0] if said_already else finding.what,

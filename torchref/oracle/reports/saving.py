@@ -1,13 +1,21 @@
 """Writes a report whole or not at all."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from torchref.oracle.reports import machine, page, text
+from torchref.oracle.reports.machine import to_json, to_junit
+from torchref.oracle.reports.page import to_html
+from torchref.oracle.reports.text import render
 from torchref.oracle.verdict import Verdict
 
-WRITERS = {".html": page.render, ".json": machine.to_json, ".xml": machine.to_junit, ".txt": text.render}
+WRITERS: dict[str, Callable[[Verdict], str]] = {
+    ".html": to_html,
+    ".json": to_json,
+    ".xml": to_junit,
+    ".txt": lambda verdict: f"{render(verdict)}\n",
+}
 """By suffix."""
 
 

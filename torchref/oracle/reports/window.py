@@ -46,19 +46,23 @@ def extent(array: Array) -> float:
 def summary(picture: Picture) -> str:
     """What the maps show, in a sentence."""
     oracle, mine = np.asarray(picture.oracle), picture.mine
-    size = " × ".join(map(str, oracle.shape)) or "a single number"
+    size = sized(oracle)
     if mine is None:
         return f"Nothing came; the oracle's is {size}."
     if mine.shape != oracle.shape:
-        return f"Mine is {' × '.join(map(str, mine.shape)) or 'a single number'}, the oracle's {size}."
+        return f"Mine is {sized(mine)}, the oracle's {size}."
     if not (real(mine) and real(oracle)):
-        return (
-            f"Mine holds {mine.dtype}, the oracle's {oracle.dtype}: nothing can be drawn of what are no real numbers."
-        )
+        return f"Mine holds {mine.dtype}, the oracle's {oracle.dtype}: only real numbers can be drawn."
     apart = difference(mine, oracle)
     material = ~(np.abs(apart) <= MATERIAL * extent(apart))
-    spread = f"{size}: {int(material.sum())} of {oracle.size} entries differ visibly"
-    return f"{spread}, by up to {extent(apart):.3g}; the oracle's reach {extent(oracle):.3g}."
+    far = f"by up to {extent(apart):.3g}" if extent(apart) else "in sign, NaN or infinity"
+    spread = f"{int(material.sum())} of {oracle.size} entries differ visibly, {far}"
+    return f"{size[0].upper()}{size[1:]}: {spread}; the oracle's reach {extent(oracle):.3g}."
+
+
+def sized(array: Array) -> str:
+    """The shape in words."""
+    return f"an array of {' × '.join(map(str, array.shape))}" if array.ndim else "a single number"
 
 
 def worst(picture: Picture) -> tuple[int, ...]:

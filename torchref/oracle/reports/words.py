@@ -4,6 +4,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import replace
 
 from torchref.oracle.verdict import Cell, Finding, Verdict
 
@@ -11,17 +12,19 @@ LEGEND = "error in units of the bound; ✓ ≤ 1"
 BEHAVIOUR = "behaviour"
 
 WORDS = (
+    (r"needs a GPU", "GPU"),
     (r"raises", "raises"),
-    (r"(?:runs|ran|did not (?:return|finish)|hangs|time)\b", "hangs"),
+    (r"runs longer", "hangs"),
     (r"returns None", "None"),
-    (r"(?:takes|lacks) no\b", "lacking"),
-    (r"returns? no\b|is missing|NotImplemented", "missing"),
+    (r"takes no argument", "lacks it"),
+    (r"returns no|is missing", "missing"),
     (r"shape ", "shape"),
     (r"dtype ", "dtype"),
     (r"NaN pattern", "NaN"),
     (r"[+-]inf pattern", "infinity"),
     (r"zero has the other sign", "sign of 0"),
     (r"is a |returns", "type"),
+    (r"does not let", "locked"),
 )
 """Beginnings of a fault, and the one word of it that fits into a table."""
 PROMISES = (
@@ -122,20 +125,34 @@ def promise(name: str) -> str:
     return ""
 
 
-def headline(finding: Finding) -> str:
-    """What is wrong, when, and the likely mistake, in one line."""
-    name = f"{finding.layer}: {finding.tensor}" if finding.layer else finding.tensor
+def named(finding: Finding) -> str:
+    """The tensor, of the layer if there is one."""
+    return f"{finding.tensor} of {finding.layer}" if finding.layer else finding.tensor
+
+
+def lead(finding: Finding) -> str:
+    """What is wrong, and when: "dx is wrong only with a border of zeros"."""
     when = f" {finding.when}" if finding.when else ""
+    rule = promise(finding.tensor)
+    if finding.missing:
+        return one_line(f"{named(finding)} is not implemented yet")
+    if finding.tensor.startswith("changes"):
+        return one_line(f"{named(finding)}{when}")
+    if rule:
+        return one_line(f"{rule} ({finding.layer})" if finding.layer else rule)
+    return one_line(f"{named(finding)} is wrong{when}")
+
+
+def headline(finding: Finding) -> str:
+    """What is wrong, when, and the likely mistake or the fault, in one line."""
     why = finding.hint or finding.fault
     if finding.missing:
-        return one_line(f"{name} is not implemented yet" + (f" ({why})" if why else ""))
-    if finding.tensor.startswith("changes"):
-        return one_line(f"{name} {why}")
-    if not finding.hint and re.match(r"raises|returns|takes|runs|ran|did", finding.fault):
-        return one_line(f"{name} {finding.fault}{when}")
-    broken = promise(finding.tensor)
-    lead = f"{finding.layer}: {broken}" if finding.layer and broken else broken or f"{name} is wrong{when}"
-    return one_line(f"{lead}: {why or 'unexplained'}")
+        return one_line(lead(finding) + (f" ({why})" if why else ""))
+    if not finding.hint and finding.tensor.startswith("changes"):
+        return one_line(f"{lead(finding)} {why}")
+    if not finding.hint and re.match(r"raises|returns|takes|runs|needs|does", finding.fault):
+        return one_line(f"{named(finding)} {finding.fault}{f' ({finding.when})' if finding.when else ''}")
+    return one_line(f"{lead(finding)}: {why or 'unexplained'}")
 
 
 def outcome(verdict: Verdict) -> str:
@@ -144,12 +161,9 @@ def outcome(verdict: Verdict) -> str:
         return f"agrees with {one_line(verdict.like)}"
     if not verdict.findings:
         return f"was not judged against {one_line(verdict.like)}: nothing was run"
-    first = verdict.findings[0]
-    wrong = f"{first.tensor} {'is not implemented yet' if first.missing else 'is wrong'}"
-    what = promise(first.tensor) or (f"{first.tensor} {first.fault}" if first.tensor.startswith("changes") else wrong)
     rest = len(verdict.findings) - 1
     more = f", and {rest} more finding{'s' * (rest > 1)}" if rest else ""
-    return one_line(f"differs from {verdict.like}: {f'in {first.layer} ' if first.layer else ''}{what}{more}")
+    return one_line(f"differs from {verdict.like}: {lead(replace(verdict.findings[0], when=''))}{more}")
 
 
 def effort(verdict: Verdict) -> str:
