@@ -15,6 +15,7 @@ from torchref.oracle.purity import (
     check_penalty_purity,
     check_purity,
     differences,
+    growth,
     snapshot,
     verdict,
 )
@@ -73,6 +74,13 @@ def _in_turn(candidate: Any, x: Array, dy: Array) -> list[Comparison]:
     overwritten = differences({"y": first_y, **kept}, {"y": y, **first}, "after another pass")
     again_y = np.array(candidate.forward(x)[0])
     rerun = differences({"y": first_y, **kept}, {"y": again_y, **results(dy)}, "in a rerun, after another batch")
+    if rerun:
+
+        def once_more() -> dict[str, Array]:
+            candidate.forward(x)
+            return results(dy)
+
+        rerun += growth(once_more)
     return [*verdicts, verdict("results are returned anew", overwritten), verdict("rerun", rerun)]
 
 
