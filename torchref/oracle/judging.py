@@ -1,7 +1,6 @@
 """A subject through the whole catalogue of its kind: the engine behind `check`."""
 
 import functools
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from torchref.oracle.circumstances import when
 from torchref.oracle.comparison import Array, Comparison
 from torchref.oracle.diagnosis import Problem, diagnose
 from torchref.oracle.kinds import DTYPES, Case, Kind, Trial
+from torchref.oracle.saving import save_trial
 from torchref.oracle.subjects.announcing import announce
 from torchref.oracle.subjects.subject import Subject
 from torchref.oracle.verdict import Cell, Finding, Picture, Row, Verdict
@@ -218,12 +218,4 @@ def find_out(
 
 def save_arrays(options: Options, subject: Subject, trial: Trial, tensor: str) -> str:
     """Write a trial's arrays, the given ones and both sides' results; return where they lie."""
-    folder = options.save_to or Path(tempfile.gettempdir()) / "twice-oracle"
-    plain = "".join(c if c.isalnum() else "-" for c in f"{subject.title} {tensor}".split("/")[-1])
-    path = folder / f"{plain}-{trial.case.slug}-{options.seed}.npz"
-    arrays = {f"given {k}": v for k, v in trial.given.items()} | {f"oracle {k}": v for k, v in trial.oracle.items()}
-    arrays |= {f"mine {k}": np.asarray(v) for k, v in trial.mine.items()}
-    folder.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
-    return str(path)
+    return save_trial(options.save_to, subject.title, trial, tensor)

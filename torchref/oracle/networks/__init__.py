@@ -1,0 +1,1 @@
+"""Whole networks of anybody's, held against any torch module layer by layer."""

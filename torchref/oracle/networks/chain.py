@@ -1,0 +1,165 @@
+"""Any torch module as a chain of layers by name, each of a kind that the analytic criteria know."""
+
+import copy
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+import torchref
+from torchref.oracle.kinds.understood import understood
+from torchref.oracle.thinning import Thinned
+
+
+class Chain(NamedTuple):
+    """A network taken apart: its layers in the order of computation, sharing its parameters, and what was guessed."""
+
+    layers: dict[str, nn.Module]
+    guesses: tuple[str, ...]
+
+
+class Call(NamedTuple):
+    """One layer at work."""
+
+    name: str
+    layer: nn.Module
+    x: Tensor
+    y: Tensor
+
+
+GLUE: dict[str, Callable[[], nn.Module]] = {
+    "flatten": torchref.Flatten,
+    "relu": torchref.ReLU,
+    "tanh": torchref.Tanh,
+    "logistic": torchref.Logistic,
+    "maxpool": lambda: torchref.MaxPool2d(2),
+    "avgpool": lambda: torchref.AvgPool2d(2),
+    "softmax": torchref.Softmax,
+}
+"""What custom modules do between their layers in plain functions; recognised by giving the same numbers bit for bit."""
+
+
+def prepared(module: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """A copy on the CPU, in that precision, in evaluation mode, whose layers change nothing in place."""
+    copied = copy.deepcopy(module).cpu().to(dtype).eval()
+    for layer in copied.modules():
+        if getattr(layer, "inplace", False):
+            layer.inplace = False
+    for parameter in copied.parameters():
+        parameter.requires_grad_()
+    return copied
+
+
+def leaves(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """The layers by joined name: modules without modules in them, and those the criteria know whole."""
+    children = list(module.named_children())
+    if not children or isinstance(module, Thinned):
+        yield prefix, module
+        return
+    for name, child in children:
+        yield from leaves(child, f"{prefix}.{name}" if prefix else name)
+
+
+def observed(module: nn.Module, x: Tensor) -> tuple[list[Call], Tensor]:
+    """Every layer's call in one forward pass, in order, and the output."""
+    calls: list[Call] = []
+
+    def noting(name: str) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
+        def hook(layer: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+            calls.append(Call(name, layer, args[0], output))
+
+        return hook
+
+    handles = [layer.register_forward_hook(noting(name)) for name, layer in leaves(module)]
+    try:
+        with torch.no_grad():
+            output: Tensor = module(x)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return calls, output
+
+
+def chain_of(module: nn.Module, x: Tensor) -> Chain:
+    """The chain that a module (`prepared`) is on this input.
+
+    Raises
+    ------
+    ValueError
+        If it is none: layers that take two signals or skip others, parameters used twice, layers without a criterion.
+    """
+    calls, output = observed(module, x)
+    layers: dict[str, nn.Module] = {}
+    guesses = []
+    signal = x
+    before = "the input"
+    for call in [*calls, Call("", nn.Identity(), output, output)]:
+        joining = glue(signal, call.x)
+        if joining is None:
+            where = f"between {before} and {call.name or 'the output'}"
+            raise ValueError(f"torch_module is no chain of layers: {where} it computes something that has no criterion")
+        for name in joining:
+            layers[_free(layers, f"{before}_{name}" if layers else name)] = GLUE[name]()
+        if joining:
+            guesses.append(f"torch's module goes through {', '.join(joining)} behind {before}")
+        if not call.name and call.layer is not module:
+            break
+        known = call.layer if isinstance(call.layer, Thinned) else understood(call.layer)
+        if known is None:
+            raise ValueError(f"no criterion is known for {call.name}, {call.layer}")
+        layers[_free(layers, call.name or "layer")] = known
+        signal, before = call.y, call.name or "layer"
+    held = [id(p) for layer in layers.values() for p in layer.parameters()]
+    if sorted(held) != sorted(id(p) for p in module.parameters()):
+        raise ValueError("torch_module has parameters outside of its layers, or a layer with parameters at work twice")
+    return Chain(layers, tuple(guesses))
+
+
+def glue(given: Tensor, taken: Tensor) -> tuple[str, ...] | None:
+    """The shortest way from what a layer gave to what the next one took; None if none is known."""
+    if given is taken:
+        return ()
+    for length in range(4):
+        for names in itertools.product(GLUE, repeat=length):
+            signal = given
+            try:
+                for name in names:
+                    signal = GLUE[name]()(signal)
+            except (TypeError, ValueError):
+                continue
+            if signal.shape == taken.shape and signal.equal(taken):
+                return names
+    return None
+
+
+def _free(layers: Mapping[str, nn.Module], name: str) -> str:
+    """The name, or one made of it that no layer has yet."""
+    return next(n for n in itertools.chain([name], (f"{name}#{i}" for i in itertools.count(2))) if n not in layers)
+
+
+LOSSES: dict[Any, Callable[[], nn.Module]] = {
+    nn.functional.cross_entropy: torchref.CrossEntropy,
+    nn.functional.mse_loss: nn.MSELoss,
+    "cross_entropy": torchref.CrossEntropy,
+    "squared_error": torchref.SquaredError,
+    "mse": nn.MSELoss,
+}
+"""By torch's function, or by name."""
+
+
+def loss_of(loss: Any) -> nn.Module:
+    """The loss as a module that the criteria know.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    known = understood(loss) if isinstance(loss, nn.Module) else None
+    if known is None and loss in LOSSES:
+        known = LOSSES[loss]()
+    if known is None:
+        raise ValueError(f"no criterion is known for the loss {loss!r}, expected one of torchref's or torch's")
+    return known

@@ -1,0 +1,162 @@
+"""What a candidate has wrong itself, and what it only inherited."""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from torchref.activation import Softmax
+from torchref.oracle import criteria, truth
+from torchref.oracle.candidate import to_tensor
+from torchref.oracle.comparison import Array, Comparison, to_array
+from torchref.oracle.kinds.kind import Case, Trial
+from torchref.oracle.layer import absent_links, judge
+from torchref.oracle.linear import gradients
+from torchref.oracle.networks.passes import Signals, Upstream, run
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """A tensor that is wrong although everything before it is as the candidate has it."""
+
+    name: str
+    comparison: Comparison
+    signals: Signals
+    """The oracle's, from what the candidate had computed up to there."""
+
+
+def layer_of(name: str) -> str:
+    """The layer that a tensor of a pass belongs to: "loss" for the loss's, "" for the network's output."""
+    if name in ("loss", "doutput"):
+        return "loss"
+    kind, _, rest = name.partition("/")
+    return rest.rpartition(".")[0] if kind == "grad" else rest
+
+
+def part_of(name: str) -> str:
+    """The tensor's name within its layer: "y", "dx" or "grad <parameter>"."""
+    kind, _, rest = name.partition("/")
+    if kind == "grad":
+        return f"grad {rest.rpartition('.')[2]}"
+    return {"output": "y", "loss": "y", "dx": "dx", "doutput": "dx"}[kind]
+
+
+def judged(signals: Signals, mine: Mapping[str, Any], layers: Mapping[str, nn.Module]) -> dict[str, Comparison]:
+    """Criteria 4 and 6 for what there is of a free run, in the order of computation."""
+    verdicts = {
+        name: criteria.network(name, mine[name], tensor, signals.magnitudes[name])
+        for name, tensor in signals.tensors.items()
+        if name in mine
+    }
+    for name, layer in layers.items():
+        own = {f"grad {key}": mine.get(f"grad/{name}.{key}") for key, _ in layer.named_parameters()}
+        for verdict in absent_links(layer, "grad ", {k: v for k, v in own.items() if isinstance(v, np.ndarray)}):
+            if verdicts[f"grad/{name}.weight"].passed and not verdict.passed:
+                verdicts[f"grad/{name}.weight"] = verdict
+    return verdicts
+
+
+def own_faults(
+    layers: Mapping[str, nn.Module],
+    loss: nn.Module,
+    x: Array,
+    target: Array,
+    mine: Mapping[str, Any],
+    signals: Signals,
+) -> list[Wrong]:
+    """What is wrong in a free run, in the order of computation, without what follows from it.
+
+    Each wrong signal is put into the oracle's run in place of its own; what agrees then was inherited. Where the
+    signals on the way cannot be seen, what comes later is taken for inherited too.
+    """
+    wrong: list[Wrong] = []
+    swaps: dict[str, Any] = {}
+    current = signals
+    names = list(signals.tensors)
+    while True:
+        verdicts = judged(current, mine, layers)
+        done = {w.name for w in wrong}
+        first = next((n for n in names if n in verdicts and n not in done and not verdicts[n].passed), None)
+        if first is None:
+            return wrong
+        if wrong and _hidden(first, mine, wrong, verdicts):
+            return wrong
+        wrong.append(Wrong(first, verdicts[first], current))
+        if first.startswith("grad/") or first == "loss":
+            continue
+        theirs = current.tensors[first]
+        value = np.asarray(mine[first])
+        if value.shape != tuple(theirs.shape) or not np.isfinite(value).all():
+            return wrong
+        swaps[first] = value
+        current = run(layers, loss, x, target, swaps)
+
+
+def _hidden(name: str, mine: Mapping[str, Any], wrong: list[Wrong], verdicts: Mapping[str, Comparison]) -> bool:
+    """Whether a wrong tensor may have been inherited over signals that cannot be seen."""
+    forward = any(w.name.startswith("output") for w in wrong)
+    if forward and not any(n.startswith("output/") for n in mine):
+        return True
+    if not name.startswith("grad/") or any(n.startswith("dx/") and f"grad/{layer_of(name)}" in n for n in mine):
+        return False
+    seen = {layer_of(n) for n in mine if n.startswith("dx/")}
+    earlier = [w for w in wrong if w.name.startswith("grad/") and layer_of(w.name) != layer_of(name)]
+    for fault in earlier:
+        layer = layer_of(fault.name)
+        own = [n for n in verdicts if n.startswith(f"grad/{layer}.")]
+        if layer not in seen and all(not verdicts[n].passed for n in own):
+            return True
+    return False
+
+
+def local_trial(wrong: Wrong, mine: Mapping[str, Any], layer: nn.Module, seed: int) -> Trial:
+    """The fault as a trial of its layer alone, on the input and upstream gradient that it had."""
+    name, part = layer_of(wrong.name), part_of(wrong.name)
+    seen = wrong.signals.seen[name]
+    x, dy = to_array(seen.x), to_array(seen.dy)
+    oracle = {key: to_array(tensor) for key, tensor in gradients(layer, to_tensor(x), to_tensor(dy)).items()}
+    verdict = replace(wrong.comparison, tensor=part)
+    return trial_of(name, layer, x, dy, {part: mine[wrong.name]}, oracle, (verdict,), seed)
+
+
+def trial_of(
+    name: str,
+    layer: nn.Module,
+    x: Array,
+    dy: Array,
+    mine: Mapping[str, Any],
+    oracle: Mapping[str, Array],
+    comparisons: tuple[Comparison, ...],
+    seed: int,
+) -> Trial:
+    """A trial of one layer of a network, for the diagnosis."""
+    parameters = {key: to_array(p) for key, p in layer.named_parameters()}
+    case = Case(name, f"{name} {layer}", {}, tuple(x.shape))
+    given = {"x": x, "dy": dy, **parameters}
+    reference = copy.deepcopy(layer)  # the parameters change from pass to pass
+    return Trial(case, str(x.dtype), "normal", seed, given, reference, dict(mine), oracle, comparisons)
+
+
+def forced(name: str, block: Mapping[str, nn.Module], x: Array, dy: Array, mine: Mapping[str, Any], seed: int) -> Trial:
+    """What a layer made of the oracle's exact input and upstream gradient, judged as a layer alone.
+
+    `mine` has "y", "dx" and "grad <parameter>" for one torch layer, "grad <layer>.<parameter>" for a block of several.
+    """
+    if len(block) == 1 and not isinstance(layer := next(iter(block.values())), (*truth.ELEMENTWISE, Softmax)):
+        tensors = gradients(layer, to_tensor(x), to_tensor(dy))
+        complete = {key: mine.get(key, to_array(tensor)) for key, tensor in tensors.items()}
+        verdicts = [c for c in judge(layer, x, dy, complete, tensors) if c.tensor in mine]
+        verdicts += absent_links(layer, "grad ", mine)
+        oracle = {key: to_array(tensor) for key, tensor in tensors.items()}
+        return trial_of(name, layer, x, dy, mine, oracle, tuple(verdicts), seed)
+    # The exact truth of elementwise functions takes seconds for maps; blocks have criterion 4 only.
+    signals = run(block, Upstream(), x, dy)
+    names = {"y": f"output/{next(reversed(block))}", "dx": f"dx/{next(iter(block))}"}
+    names |= {n.replace("grad/", "grad "): n for n in signals.tensors if n.startswith("grad/")}
+    oracle = {key: to_array(signals.tensors[n]) for key, n in names.items()}
+    verdicts = [criteria.network(k, mine[k], oracle[k], signals.magnitudes[n]) for k, n in names.items() if k in mine]
+    module = next(iter(block.values())) if len(block) == 1 else nn.Sequential(*block.values())
+    return trial_of(name, module, x, dy, mine, oracle, tuple(verdicts), seed)
