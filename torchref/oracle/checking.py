@@ -85,6 +85,17 @@ def check(
     kind = find(like)
     declared = Declared(layouts(kind, layout, weight, bias), dict(arguments or {}), time_limit)
     subject = choose(forward, backward, kind, declared, title)
+    reasons = skips(subject, kind)
+    chosen = set(_words("cases", cases)) or {case.slug for case in kind.cases}
+    if (
+        unfit := {slug: reason for slug, reason in reasons.items() if slug in chosen}
+        if chosen <= reasons.keys()
+        else {}
+    ):
+        raise ValueError(
+            f"{subject.title}: no case can be asked of it ({next(iter(unfit.values()))}); "
+            "pass the class rather than an object, or a torch module with the same configuration as like="
+        )
     options = Options(
         seed=seed,
         dtypes=_words("dtypes", dtypes),
@@ -92,7 +103,7 @@ def check(
         cases=_words("cases", cases),
         command=command or _snippet(subject.title, like, said, seed),
         save_to=None if save_to is None else Path(save_to),
-        skips=skips(subject, kind),
+        skips=reasons,
     )
     return judge_subject(subject, kind, options)
 

@@ -75,7 +75,9 @@ class Call:
     @property
     def said(self) -> str:
         """Which argument is what, in a sentence; "" if all are called as we call them."""
-        renamed = [f"{name} is {meaning(role)}" for name, role in self.roles.items() if name != role]
+        renamed = [
+            f"{name} is {meaning(role)}" for name, role in self.roles.items() if name != role and role != f"use_{name}"
+        ]
         return f"{self.name}: {', '.join(renamed)}" if renamed else ""
 
 

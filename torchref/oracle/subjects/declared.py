@@ -6,7 +6,6 @@ from typing import Any
 
 from torchref.oracle.comparison import Array
 from torchref.oracle.kinds.kind import Kind
-from torchref.oracle.subjects.arrays import to_numpy
 from torchref.oracle.subjects.guard import TIME_LIMIT
 from torchref.oracle.subjects.layouts import Layout, parse
 
@@ -35,18 +34,13 @@ class Declared:
     time_limit: float = TIME_LIMIT
     array: Callable[[Array], Any] | None = None
 
-    def give(self, name: str, array: Array) -> Any:
-        """Ours as the user has it."""
-        return self.convert(self.layouts[name].give(array) if name in self.layouts else array)
+    def give(self, name: str, array: Array) -> Array:
+        """Ours as the user has it; a view."""
+        return self.layouts[name].give(array) if name in self.layouts else array
 
-    def take(self, name: str, value: Any, during: str, what: str) -> Array:
-        """The user's as we have it."""
-        array = to_numpy(value, during, what)
+    def take(self, name: str, array: Array, during: str, what: str) -> Array:
+        """The user's as we have it; a view."""
         return self.layouts[name].take(array, during, what) if name in self.layouts else array
-
-    def convert(self, array: Array) -> Any:
-        """NumPy's as the user's library has it."""
-        return array if self.array is None else self.array(array)
 
     def arrange(self, name: str, array: Array) -> Array:
         """Ours in memory that is contiguous where the user has it."""

@@ -66,7 +66,7 @@ class FunctionPair(Theirs):
         said = self.said.arguments
         needed = [p for p in parameters_of(backward) or [] if p.default is Parameter.empty and p.kind not in (2, 4)]
         settings = [role for role in self.forward_call.roles.values() if role in self.settings]
-        declared = {n: r for n, r in self.forward_call.roles.items()} | dict(said)
+        declared = {**self.forward_call.roles, **said}
         if self.kind.family == "activation" and len(needed) == 1:
             (argument,) = needed
             role = said.get(argument.name, "y" if plain(argument.name) in OUTPUTS else "x")
@@ -85,8 +85,7 @@ class FunctionPair(Theirs):
     def make(self, config: Mapping[str, Any], parameters: Mapping[str, Array]) -> "FunctionCandidate":
         """A candidate with copies of these parameters."""
         self.demand(self.forward_call, config)
-        own = {name: np.array(self.said.arrange(name, np.array(array))) for name, array in parameters.items()}
-        return FunctionCandidate(self, config, own)
+        return FunctionCandidate(self, config, self.copies(parameters))
 
 
 class FunctionCandidate:
@@ -95,7 +94,7 @@ class FunctionCandidate:
     def __init__(self, subject: FunctionPair, config: Mapping[str, Any], parameters: Mapping[str, Array]) -> None:
         self.subject = subject
         self._parameters = parameters
-        given = {name: subject.said.give(name, array) for name, array in parameters.items()}
+        given = {name: subject.give(name, array) for name, array in parameters.items()}
         absent = dict.fromkeys(subject.kind.parameters)
         self._values = subject.values(config) | absent | given
 
@@ -105,29 +104,29 @@ class FunctionCandidate:
 
     def forward(self, x: Array, mask: Array | None = None) -> tuple[Array, Run]:
         """y and all that the backward part may ask for."""
-        subject, said = self.subject, self.subject.said
-        values = self._values | {"x": said.give("x", x)}
+        subject = self.subject
+        values = self._values | {"x": subject.give("x", x)}
         if mask is not None:
-            values["mask"] = said.give("x", mask)
+            values["mask"] = subject.give("x", mask)
         y, cache = subject.paired(subject.ask("forward", subject.forward_call, values), "forward")
-        return said.take("y", y, "forward", "the output"), Run(values | {"y": y}, cache)
+        return subject.take("y", y, "forward", "the output"), Run(values | {"y": y}, cache)
 
     def backward(self, dy: Array, run: Run) -> tuple[Array, dict[str, Array]]:
         """dx and the gradients of the parameters by our names."""
-        subject, said = self.subject, self.subject.said
+        subject = self.subject
         call = subject.backward_call
         assert call is not None
         if subject.derivative:
-            slope = said.take("y", subject.ask("backward", call, run.values), "backward", "f′")
+            slope = subject.take("y", subject.ask("backward", call, run.values), "backward", "f′")
             return times(dy, slope), {}
-        values = {**run.values, "dy": said.give("y", dy)}
+        values = {**run.values, "dy": subject.give("y", dy)}
         if "cache" in call.roles.values():
             if run.cache is None:
                 raise Misbehaviour("forward", f"returns no cache, which {call.name} asks for")
             values["cache"] = run.cache
         wanted = ["x", *self._parameters]
         found = sort_gradients(subject.ask("backward", call, values), list(subject.theirs), wanted, subject.theirs)
-        taken = {role: said.take(role, value, "backward", subject.theirs[role]) for role, value in found.items()}
+        taken = {role: subject.take(role, value, "backward", subject.theirs[role]) for role, value in found.items()}
         if "x" not in taken:
             raise Misbehaviour("backward", f"returns no gradient of {subject.theirs['x']}", missing=True)
         return taken.pop("x"), taken

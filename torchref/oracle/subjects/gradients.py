@@ -13,7 +13,7 @@ AROUND = (*AROUND, ("dloss", ""), ("dld", ""), ("djd", ""), ("delta", ""), ("nab
 
 
 def words(names: Iterable[str]) -> list[str]:
-    """What gradients of tensors of these names are called, in plain letters: of "W" dw, gradw, wgrad, …"""
+    """What gradients of tensors of these names are called, in plain letters: dw, gradw, wgrad, … of "W"."""
     return [f"{before}{plain(name)}{after}" for name in names for before, after in AROUND]
 
 

@@ -33,6 +33,7 @@ SYNONYMS: dict[str, str] = {
     "1-p": "keepprob keepprobability pkeep keeprate",
     "a": "a alpha amplitude slope",
     "b": "b beta",
+    "lr": "lr learningrate eta alpha rate stepsize",
     "dtype": "dtype",
     "rng": "rng generator randomstate",
     "seed": "seed",

@@ -8,7 +8,7 @@ import numpy as np
 
 from torchref.oracle.comparison import Array
 from torchref.oracle.kinds.kind import Case, Kind
-from torchref.oracle.subjects.arrays import describe, is_array
+from torchref.oracle.subjects.arrays import describe, is_array, to_numpy
 from torchref.oracle.subjects.calls import Call
 from torchref.oracle.subjects.declared import Declared
 from torchref.oracle.subjects.guard import Guard
@@ -20,7 +20,7 @@ FOLLOWS = ("kernel_size", "in_channels", "out_channels", "in_features", "out_fea
 
 
 class Theirs:
-    """Somebody's code in one of its forms; the attributes are those of `Subject`, and
+    """Somebody's code in one of its forms: a `Subject`.
 
     Attributes
     ----------
@@ -66,6 +66,24 @@ class Theirs:
     def incidents(self) -> tuple[Incident, ...]:
         """What happened beside the answers since the last call."""
         return (*self.maker.incidents(), *self.guard.incidents())
+
+    def give(self, name: str, array: Array, during: str = "forward") -> Any:
+        """Ours as the user's code takes it: in its layout, and of its library."""
+        theirs = self.said.give(name, array)
+        if self.said.array is None:
+            return theirs
+        # A copy: not every library takes NumPy's odd memory, and what is read-only.
+        return self.guard.call(during, self.said.array, np.array(theirs))
+
+    def take(self, name: str, value: Any, during: str, what: str) -> Array:
+        """The user's as we have it: NumPy's, in our layout; a view where there can be one."""
+        if not isinstance(value, np.ndarray | np.generic):
+            value = self.guard.call(during, to_numpy, value, during, what)
+        return self.said.take(name, np.asarray(value), during, what)
+
+    def copies(self, parameters: Mapping[str, Array]) -> dict[str, Array]:
+        """Copies of parameters, each contiguous where the user has it."""
+        return {name: self.said.arrange(name, np.array(array, order="C")) for name, array in parameters.items()}
 
     def ask(self, during: str, call: Call, values: Mapping[str, Any], *, silent: bool = False) -> Any:
         """The answer of the user's function to these values by role; None only if it may be `silent`.
@@ -143,6 +161,9 @@ def half(value: Any, place: int) -> Any:
     return value[place] if isinstance(value, tuple) else value
 
 
+ABSENT = object()
+
+
 class Settings(dict[str, Any]):
     """The settings as a dict, as cs231n has them (`pool_param["pool_height"]`): under any of their usual names."""
 
@@ -153,12 +174,11 @@ class Settings(dict[str, Any]):
         return super().__getitem__(role)
 
     def __contains__(self, key: object) -> bool:
-        try:
-            self[str(key)]
-        except KeyError:
-            return False
-        return True
+        return self.get(str(key), ABSENT) is not ABSENT
 
     def get(self, key: str, default: Any = None) -> Any:
         """The setting of that name, or the default."""
-        return self[key] if key in self else default
+        try:
+            return self[key]
+        except KeyError:
+            return default
