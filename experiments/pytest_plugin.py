@@ -95,7 +95,7 @@ def _save(config: pytest.Config, name: str, verdict: Verdict | None) -> str:
     if folder is None or verdict is None:
         return ""
     folder.mkdir(parents=True, exist_ok=True)
-    plain = "".join(c if c.isalnum() else "-" for c in name.replace(".py", ""))
+    plain = "".join(c if c.isalnum() or c == "_" else "-" for c in name.replace(".py", ""))
     path = folder / f"{plain}.html"
     verdict.save(path)
     return f"\n  page: {path}"

@@ -3,9 +3,8 @@
 Nothing of pytest's is needed here; `experiments.pytest_plugin` makes the items.
 """
 
-import importlib
 import inspect
-import sys
+import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,9 +13,9 @@ from typing import Any, NamedTuple
 from torchref.oracle.checking import check
 from torchref.oracle.judging import BEHAVIOUR
 from torchref.oracle.kinds import find
-from torchref.oracle.reports.text import explained
-from torchref.oracle.reports.words import headline
+from torchref.oracle.reports.words import clean, headline
 from torchref.oracle.subjects.guard import Guard
+from torchref.oracle.subjects.loading import load
 from torchref.oracle.subjects.subject import Misbehaviour
 from torchref.oracle.verdict import Finding, Verdict
 
@@ -53,8 +52,8 @@ class Exercise:
         self.make: Callable[[], Any] | None = None
         plain_function = len(candidates) == 1 and inspect.isfunction(candidates[0])
         whole = SimpleNamespace(backward=not plain_function)
-        columns = find(like).columns(whole)
-        self.parts = (*map(_part, columns), BEHAVIOUR)
+        self._places = tuple(map(_part, find(like).columns(whole)))
+        self.parts = (*dict.fromkeys(self._places), BEHAVIOUR)
         self._known: dict[int, dict[str, Outcome]] = {}
 
     def __call__(self, target: Any) -> Any:
@@ -87,54 +86,51 @@ class Exercise:
 
     def _judge(self, seed: int, folder: Path, command: str) -> dict[str, Outcome]:
         try:
-            candidates = self._candidates(folder)
-            options = {"seed": seed, "command": lambda _: command, **self.options}
+            title, candidates = self._found(folder)
+            options = {"seed": seed, "title": title, "command": lambda _: command, **self.options}
             verdict = check(*candidates, like=self.like, **options)
         except (TypeError, ValueError) as error:  # not found, not understood, or declared what there is not
-            return self._only_first(str(error))
+            text = str(error).replace(f"{folder}{os.sep}", "")
+            first, *rest = self.parts
+            return {first: Outcome("failed", text)} | {part: Outcome("skipped", text) for part in rest}
         return dict(self._outcomes(verdict, candidates))
 
-    def _candidates(self, folder: Path) -> tuple[Any, ...]:
-        if self.make is None:
-            given = self.candidates
-        else:
+    def _found(self, folder: Path) -> tuple[str, tuple[Any, ...]]:
+        """What to judge, and what to call it if it was given by name."""
+        given = self.candidates
+        if self.make is not None:
             made = Guard().call("the test function", self.make)
             given = made if isinstance(made, tuple) else (made,)
         if not given:
-            raise ValueError("conforms() was given nothing to judge")
-        return tuple(c for part in given for c in (load(part, folder) if isinstance(part, str) else (part,)))
-
-    def _only_first(self, text: str) -> dict[str, Outcome]:
-        """One failure; the rest could not be judged because of it."""
-        first, *rest = self.parts
-        return {first: Outcome("failed", text)} | {part: Outcome("skipped", text) for part in rest}
+            raise ValueError("conforms() was given nothing to judge, and decorates nothing")
+        if isinstance(given[0], str):
+            return given[0], load(located(given[0], folder))
+        return "", given
 
     def _outcomes(self, verdict: Verdict, candidates: tuple[Any, ...]) -> Iterator[tuple[str, Outcome]]:
-        columns = self._columns(verdict)
-        part_of = {column: part for part, column in columns.items()}
+        part_of = dict(zip(verdict.columns[:-1], self._places, strict=False))  # fewer where there is no backward part
         silent = {name: self.parts[min(place, len(self.parts) - 1)] for name, place in SILENT.items()}
         blamed: dict[str, list[str]] = {}
         for finding in verdict.findings:
             part = part_of.get(finding.tensor) or silent.get(finding.tensor, BEHAVIOUR)
             blamed.setdefault(part, []).append(_text(finding))
-        reason = next((headline(f) for f in verdict.findings if f.tensor in silent), "there is no such part")
+        judged = {
+            part_of.get(column, BEHAVIOUR)
+            for row in verdict.rows
+            for column, cell in row.cells.items()
+            if cell.status != "not judged"
+        }
+        reason = next((headline(f) for f in verdict.findings if f.tensor in silent), "was not judged")
         unwritten = stub(candidates) if any(f.missing and f.tensor == "forward" for f in verdict.findings) else ""
-        for part, column in columns.items():
-            cells = [row.cells[column] for row in verdict.rows if column in row.cells]
+        if unwritten:
+            blamed.setdefault(silent["backward"], []).append(unwritten)
+        for part in self.parts:
             if part in blamed:
                 yield part, Outcome("failed", "\n".join(blamed[part]), verdict)
-            elif unwritten and part == silent["backward"]:
-                yield part, Outcome("failed", unwritten, verdict)
-            elif any(cell.status != "not judged" for cell in cells):
+            elif part in judged:
                 yield part, Outcome("passed", "", verdict)
             else:
-                yield part, Outcome("skipped", unwritten if unwritten and part != BEHAVIOUR else reason, verdict)
-
-    def _columns(self, verdict: Verdict) -> dict[str, str | None]:
-        """The verdict's column for each part; None where the candidate turned out to have no such part."""
-        *own, behaviour = verdict.columns
-        padded = [*own, *(None for _ in self.parts)]
-        return dict(zip(self.parts[:-1], padded, strict=False)) | {BEHAVIOUR: behaviour}
+                yield part, Outcome("skipped", unwritten or reason, verdict)
 
 
 def conforms(*candidates: Any, like: Any, **options: Any) -> Any:
@@ -187,26 +183,22 @@ def stub(candidates: tuple[Any, ...]) -> str:
 
 
 def _part(column: str) -> str:
-    """What an item is called: "dw" for "grad weight"."""
-    usual = {"y": "forward", "grad x": "dx", "grad weight": "dw", "grad bias": "db"}
-    return usual.get(column, column.replace(" ", "-"))
+    """What an item is called: "dw" for "grad weight", "update" for a parameter that an optimiser has updated."""
+    usual = {"y": "forward", "grad weight": "dw", "grad bias": "db"}
+    if column in usual:
+        return usual[column]
+    return column.split()[0] if " " in column else "update" if "." in column else column
 
 
 def _text(finding: Finding) -> str:
-    """A finding as a failure shows it: the headline first, as pytest's summary quotes the first line."""
-    first, *rest = [line.plain.rstrip() for line in explained(finding) if line.plain]
-    again = [f"  reproduce: {finding.reproduce}"] if finding.missing else []
-    return "\n".join([first.removeprefix("✗ "), *rest, *again])
+    """The short report: the headline first, as pytest's summary quotes the first line; the evidence is for pages."""
+    known = "" if finding.missing else finding.what
+    lines = [headline(finding), known, f"reproduce: {finding.reproduce}", finding.saved and f"arrays: {finding.saved}"]
+    return "\n  ".join(clean(line) for line in lines if line)
 
 
-def load(spec: str, folder: Path) -> list[Any]:
-    """What "module:f,g" names, looked for in `folder` first."""
-    where, _, names = spec.partition(":")
-    sys.path.insert(0, str(folder))
-    try:
-        module = importlib.import_module(where)
-        return [getattr(module, name) for name in names.split(",")]
-    except BaseException as error:
-        raise ValueError(f"{where} cannot be imported: {type(error).__name__}: {error}") from error
-    finally:
-        sys.path.remove(str(folder))
+def located(code: str, folder: Path) -> str:
+    """Where code is, such as "homework:f,g": in a file of that folder if there is one."""
+    place, colon, names = code.rpartition(":")
+    file = folder / (place if place.endswith(".py") else f"{place.replace('.', '/')}.py")
+    return f"{file}{colon}{names}" if file.is_file() else code
