@@ -126,9 +126,10 @@ def test_what_is_not_there_yet_is_one_failure_for_each_part(pytester: pytest.Pyt
     result = run(pytester, backward_only, TEST_LINEAR, "-rs")
     result.assert_outcomes(failed=1, skipped=4)
     result.stdout.fnmatch_lines(["SKIPPED ?4? *: forward is not implemented yet*"])
-    stub = "class Linear:\n    def forward(self, x):\n        raise NotImplementedError"
-    result = run(pytester, stub, TEST_LINEAR.replace("linear_forward,linear_backward", "Linear"))
-    result.assert_outcomes(failed=1, skipped=4)
+    lone = "def f(x, w, b): raise NotImplementedError\ndef g(dout, cache): return dout, dout, dout"
+    for names in ("f", "f,g"):
+        result = run(pytester, lone, TEST_LINEAR.replace("linear_forward,linear_backward", names))
+        result.assert_outcomes(failed=1, skipped=4)
 
 
 @pytest.mark.parametrize(

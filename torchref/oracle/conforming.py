@@ -169,14 +169,14 @@ def exercise_of(obj: object) -> Exercise | None:
 def stub(candidates: tuple[Any, ...]) -> str:
     """Says so if the backward part is not written yet, which a forward part that is not hides; else "".
 
-    It is called with nothing but None: who has not begun raises NotImplementedError or returns None at once.
+    It is called with objects that are good for nothing: who has not begun raises NotImplementedError or returns None.
     """
     function = candidates[1] if len(candidates) > 1 else getattr(candidates[0], "backward", None)
     if not inspect.isroutine(function):
         return ""
     try:
         required = [p for p in inspect.signature(function).parameters.values() if p.default is p.empty]
-        Guard().call("backward", function, *(None for p in required if p.kind is not p.KEYWORD_ONLY))
+        Guard().call("backward", function, *(object() for p in required if p.kind is not p.KEYWORD_ONLY))
     except Misbehaviour as trouble:
         return f"backward is not implemented yet ({trouble.what})" if trouble.missing else ""
     return ""
@@ -192,9 +192,9 @@ def _part(column: str) -> str:
 
 def _text(finding: Finding) -> str:
     """The short report: the headline first, as pytest's summary quotes the first line; the evidence is for pages."""
-    known = "" if finding.missing else finding.what
-    lines = [headline(finding), known, f"reproduce: {finding.reproduce}", finding.saved and f"arrays: {finding.saved}"]
-    return "\n  ".join(clean(line) for line in lines if line)
+    lines = [headline(finding), finding.what, f"reproduce: {finding.reproduce}", f"arrays: {finding.saved}"]
+    known = (0, 2) if finding.missing else range(4 if finding.saved else 3)
+    return "\n  ".join(clean(lines[i]) for i in known)
 
 
 def located(code: str, folder: Path) -> str:
