@@ -167,7 +167,7 @@ def _what(pairs: Sequence[tuple[Trial, Comparison]], judged: Sequence[Trial]) ->
     """In how many runs it is wrong, and the worst one in a sentence."""
     trial, worst = max(pairs, key=_telling)
     cases, of = (len({t.case.slug for t in some}) for some in ([t for t, _ in pairs], judged))
-    runs = f"in {len(pairs)} of {len(judged)} runs, {cases} of {of} cases"
+    runs = f"in {len(pairs)} of {len(judged)} runs, {cases} of {of} case{'s' * (of > 1)}"
     return f"{runs}; at worst {worst.said} ({trial.case.slug}, {trial.variety}, {trial.dtype})"
 
 
