@@ -20,11 +20,11 @@ def _shape(axis: int) -> Callable[[Trial], float]:
 
 NUMBERS: dict[str, Callable[[Trial], float]] = {
     "padding": lambda t: max(ingredients.padding(t)),
+    "the kernel's area": lambda t: math.prod(ingredients.kernel(t)),
     "stride": lambda t: max(ingredients.stride(t)),
     "the batch size": _shape(0),
     "the number of rows of the kernel": _pair(ingredients.kernel, 0),
     "the number of columns of the kernel": _pair(ingredients.kernel, -1),
-    "the kernel's area": lambda t: math.prod(ingredients.kernel(t)),
     "the number of input channels": _shape(1),
     "the number of units or output channels": ingredients.units,
     "padding beyond the kernel": lambda t: max(
@@ -50,7 +50,6 @@ FLAGS: dict[str, Rule] = {
     "the kernel is square": lambda t: len(set(ingredients.kernel(t))) == 1,
     "the kernel is not square": lambda t: len(set(ingredients.kernel(t))) > 1,
     "there is a table of connections": lambda t: t.case.config.get("connections") is not None,
-    "there is a bias": lambda t: "bias" in t.given,
     "the stride leaves a rest": lambda t: "rest" in t.case.needs,
     "there are ties": lambda t: "ties" in t.case.needs or t.variety == "integers",
     "the values are special (zeros, very large, very small)": lambda t: t.variety == "special values",
@@ -74,8 +73,6 @@ def asked(question: Callable[[Trial], float], trial: Trial) -> float | None:
 
 def rules(trials: Sequence[Trial]) -> Iterator[tuple[str, Rule]]:
     """What can be said of trials: flags, and numbers above or below each value that they have."""
-    for name, flag in FLAGS.items():
-        yield name, lambda t, flag=flag: bool(asked(flag, t))
     for name, number in NUMBERS.items():
         values = sorted({v for t in trials if (v := asked(number, t)) is not None})
         for low, high in zip(values, values[1:], strict=False):
@@ -84,6 +81,8 @@ def rules(trials: Sequence[Trial]) -> Iterator[tuple[str, Rule]]:
             yield f"{name} > {said}", _beyond(number, between, above=True)
             top = f"{name} is {low:.4g}" if low == values[0] else f"{name} ≤ {said}"
             yield top, _beyond(number, between, above=False)
+    for name, flag in FLAGS.items():
+        yield name, lambda t, flag=flag: bool(asked(flag, t))
 
 
 def _beyond(number: Callable[[Trial], float], limit: float, *, above: bool) -> Rule:
@@ -102,12 +101,12 @@ def separating(wrong: Sequence[Trial], right: Sequence[Trial]) -> Iterator[tuple
                 yield name, rule
 
 
-def common(looked: Sequence[Seen]) -> str:
-    """What sets the trials that failed apart, in words; "" if nothing simple does."""
+PLAIN = ("padding > 0", "the kernel's area > 1", "stride > 1", "the batch size > 1")
+"""Rules that are natural enough to stand in a hint, beside the flags."""
+
+
+def common(looked: Sequence[Seen], *, natural: bool = False) -> str:
+    """What sets the trials that failed apart, in words; "" if nothing simple does, or nothing natural."""
     wrong, right = [s.trial for s in looked if s.failed], [s.trial for s in looked if not s.failed]
-    return next((name for name, _ in separating(wrong, right)), "")
-
-
-def whether(rule: Rule, looked: Sequence[Seen]) -> bool:
-    """Whether a rule separates what failed from what did not."""
-    return all(rule(s.trial) == s.failed for s in looked)
+    found = (name for name, _ in separating(wrong, right))
+    return next((name for name in found if not natural or name in PLAIN or name in FLAGS), "")

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from torchref.oracle.diagnosis.diagnosis import Diagnosis, Problem
 from torchref.oracle.kinds.kind import Trial
 
-FACTOR = "times as large"
-"""How a comparison of conduct says that results differ by one factor."""
+GROWS = "each pass adds the same to"
+"""How a comparison of conduct says that results grow from pass to pass."""
 
 
 def explain(problem: Problem) -> Diagnosis:
@@ -32,10 +32,19 @@ def read(tensor: str, trials: Sequence[Trial]) -> tuple[str, str] | None:
     if fault is None:
         return None
     if "global" in tensor or tensor.startswith("changes"):
-        return "conduct:global-state", f"it {tensor}, which other code depends on"
+        what = fault if tensor == "global random state" else tensor
+        return "conduct:global-state", f"it {what}, on which other code depends"
+    if tensor == "state":
+        return "optim:state-lost", f"the optimiser's state {fault}"
     if tensor.endswith("its arguments alone"):
         who = tensor.split(" leaves")[0]
         return "conduct:mutation", f"{who} {fault} in place: work on a copy"
+    if tensor == "step leaves the gradients alone":
+        return stepped(trials, fault)
+    if tensor in ("state_dict gives copies", "load_state_dict takes copies"):
+        return "optim:aliased", f"{fault}: copy the velocities"
+    if tensor == "gradients":
+        return named(fault)
     if tensor.endswith("not aliased"):
         return "conduct:aliasing", f"{fault}: who changes one changes the other; return a copy"
     mutation = next((f for name, f in failing.items() if name.endswith("its arguments alone")), "")
@@ -44,12 +53,30 @@ def read(tensor: str, trials: Sequence[Trial]) -> tuple[str, str] | None:
     return remembered(tensor, failing)
 
 
+def stepped(trials: Sequence[Trial], fault: str) -> tuple[str, str]:
+    """An optimiser changes the gradient: in place by the decay, or as its velocity is that array."""
+    wrong = [t for t in trials if any(c.tensor == "step leaves the gradients alone" for c in t.failures)]
+    if all(t.case.config.get("weight_decay") for t in wrong):
+        return "conduct:mutation", f"step {fault} in place: g = g + λp makes a new array, g += λp does not"
+    if all(t.case.config.get("momentum") for t in wrong):
+        return "optim:aliased", f"step {fault}: the velocity is the first gradient's own array; copy it"
+    return "conduct:mutation", f"step {fault} in place: work on a copy"
+
+
+def named(fault: str) -> tuple[str, str] | None:
+    """A penalty gives gradients for other parameters than it should."""
+    came, wanted = ({n.strip() for n in part.split(",")} for part in fault.removeprefix("are given for ").split(", by the oracle for "))
+    if came > wanted:
+        extra = ", ".join(sorted(came - wanted))
+        return "optim:decay-bias", f"{extra} must not decay: only what is called weight does"
+    return None
+
+
 def remembered(tensor: str, failing: dict[str, str]) -> tuple[str, str] | None:
     """What is kept from call to call."""
     fault = failing[tensor]
     rerun = failing.get("rerun", "")
-    gradients = _only_gradients(rerun)
-    if gradients and FACTOR in rerun:
+    if GROWS in rerun:
         return (
             "memory:accumulated",
             "the gradient is added to that of the earlier calls; set it to zero, or assign instead of adding",
@@ -77,8 +104,3 @@ def _names(fault: str) -> list[str]:
 
 def _about(fault: str, *names: str) -> bool:
     return any(name in names for name in _names(fault))
-
-
-def _only_gradients(fault: str) -> bool:
-    names = _names(fault)
-    return bool(names) and all(name.startswith("grad ") for name in names)

@@ -119,7 +119,7 @@ def predicted(hypothesis: Hypothesis, s: Seen) -> Array | None:
     try:
         with np.errstate(all="ignore"):
             prediction = hypothesis.predict(s.trial)
-    except (ValueError, RuntimeError, IndexError, ImpossibleError):
+    except (ValueError, RuntimeError, IndexError, ZeroDivisionError):
         return None
     return s.oracle if prediction is None else s.restrict(prediction)
 
@@ -139,6 +139,8 @@ def met(s: Seen, prediction: Array | None, *, strict: bool = False) -> bool:
     residual = distance(mine, prediction)
     if not residual <= max(allowed, s.floor if s.where is None else 0.0):
         return False
+    if s.failed and error(s) == 0:  # then only the sign of a zero is wrong
+        return bool((np.signbit(prediction) == np.signbit(mine)).all())
     return not s.failed or strict or residual <= max(UNEXPLAINED * error(s), s.floor)
 
 
@@ -162,6 +164,8 @@ def telling(s: Seen, prediction: Array, *, strict: bool = False) -> bool:
         return True
     if s.where is not None:
         return bool(prediction.any())
+    if error(s) == 0:
+        return not np.array_equal(np.signbit(prediction), np.signbit(s.oracle))
     if not strict:
         return distance(prediction, s.oracle) > 10 * s.floor
     keep = np.isfinite(prediction) & np.isfinite(s.oracle)

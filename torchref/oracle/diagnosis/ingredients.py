@@ -73,8 +73,11 @@ def kernel(trial: Trial) -> tuple[int, ...]:
 
 
 def stride(trial: Trial) -> tuple[int, ...]:
-    """From one window to the next."""
-    return pair(trial.reference.stride, trial.given["x"].ndim - 2)
+    """From one window to the next. Raises `ImpossibleError` if there is none."""
+    step = getattr(trial.reference, "stride", None)
+    if step is None:
+        raise ImpossibleError("no window")
+    return pair(step, trial.given["x"].ndim - 2)
 
 
 def padding(trial: Trial) -> tuple[int, ...]:

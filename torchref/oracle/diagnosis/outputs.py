@@ -14,45 +14,45 @@ from torchref.oracle.kinds.kind import Trial
 Factor = Callable[[Trial], float]
 
 FACTORS: dict[str, tuple[str, Factor]] = {
-    "ratio:-1": ("{it} has the opposite sign", lambda t: -1),
-    "ratio:0": ("{it} is zero", lambda t: 0),
-    "ratio:2": ("{it} is twice what it should be", lambda t: 2),
-    "ratio:1/2": ("{it} is half of what it should be", lambda t: 0.5),
+    "ratio:-1": ("{it}: it has the opposite sign", lambda t: -1),
+    "ratio:0": ("{it}: it is zero", lambda t: 0),
+    "ratio:2": ("{it}: it is twice what it should be", lambda t: 2),
+    "ratio:1/2": ("{it}: it is half of what it should be", lambda t: 0.5),
     "ratio:N": (
-        "{it} is N times what it should be, N the batch size: summed where it should be averaged",
+        "{it}: it is N times what it should be, N the batch size: summed where it should be averaged",
         lambda t: len(ingredients.batch(t)),
     ),
     "ratio:1/N": (
-        "{it} is divided by the batch size N: averaged over the samples where it should be summed",
+        "{it}: it is divided by the batch size N: averaged over the samples where it should be summed",
         lambda t: 1 / len(ingredients.batch(t)),
     ),
-    "ratio:places": ("{it} is multiplied by the number of places H′·W′", ingredients.places),
+    "ratio:places": ("{it}: it is multiplied by the number of places H′·W′", ingredients.places),
     "ratio:1/places": (
-        "{it} is divided by the number of places H′·W′: averaged over them where it should be summed",
+        "{it}: it is divided by the number of places H′·W′: averaged over them where it should be summed",
         lambda t: 1 / ingredients.places(t),
     ),
-    "ratio:N·places": ("{it} is multiplied by N·H′·W′", lambda t: len(ingredients.batch(t)) * ingredients.places(t)),
+    "ratio:N·places": ("{it}: it is multiplied by N·H′·W′", lambda t: len(ingredients.batch(t)) * ingredients.places(t)),
     "ratio:1/(N·places)": (
-        "{it} is divided by N·H′·W′: averaged over samples and places where it should be summed",
+        "{it}: it is divided by N·H′·W′: averaged over samples and places where it should be summed",
         lambda t: 1 / (len(ingredients.batch(t)) * ingredients.places(t)),
     ),
     "ratio:area": (
-        "{it} is multiplied by the window's area: a sum where there should be an average",
+        "{it}: it is multiplied by the window's area: a sum where there should be an average",
         lambda t: math.prod(ingredients.kernel(t)),
     ),
     "ratio:1/area": (
-        "{it} is divided by the window's area: an average where there should be a sum",
+        "{it}: it is divided by the window's area: an average where there should be a sum",
         lambda t: 1 / math.prod(ingredients.kernel(t)),
     ),
-    "ratio:k": ("{it} is multiplied by the window's size k", lambda t: ingredients.kernel(t)[0]),
-    "ratio:1/k": ("{it} is divided by the window's size k", lambda t: 1 / ingredients.kernel(t)[0]),
-    "ratio:K": ("{it} is multiplied by the number of units or channels K", ingredients.units),
+    "ratio:k": ("{it}: it is multiplied by the window's size k", lambda t: ingredients.kernel(t)[0]),
+    "ratio:1/k": ("{it}: it is divided by the window's size k", lambda t: 1 / ingredients.kernel(t)[0]),
+    "ratio:K": ("{it}: it is multiplied by the number of units or channels K", ingredients.units),
     "ratio:1/K": (
-        "{it} is divided by the number of units or channels K: averaged over them where it should be summed",
+        "{it}: it is divided by the number of units or channels K: averaged over them where it should be summed",
         lambda t: 1 / ingredients.units(t),
     ),
     "ratio:1/(N·K)": (
-        "{it} is divided by N·K: averaged over the units too",
+        "{it}: it is divided by N·K: averaged over the units too",
         lambda t: 1 / (len(ingredients.batch(t)) * ingredients.units(t)),
     ),
 }
@@ -74,7 +74,7 @@ def constant_ratio(tensor: str, sample: Seen) -> Iterator[Hypothesis]:
     """One factor in all trials, whatever it is: taken from a sample."""
     if sample.mine.shape == sample.oracle.shape and (size := float((sample.oracle**2).sum())) > 0:
         factor = float((sample.mine * sample.oracle).sum()) / size
-        says = f"{{it}} is {factor:.6g} times what it should be, always"
+        says = f"{{it}}: it is {factor:.6g} times what it should be, always"
         yield Hypothesis("ratio:constant", says, multiplied(tensor, lambda t: factor))
 
 
@@ -92,25 +92,25 @@ def rearranged(tensor: str, sample: Seen) -> Iterator[Hypothesis]:
     """Axes exchanged, order reversed, rolled along an axis."""
     axes = sample.oracle.ndim
     if axes == 2:
-        yield Hypothesis("swap:transposed", "{it} is transposed", reshaped(tensor, np.transpose))
+        yield Hypothesis("swap:transposed", "{it}: it is transposed", reshaped(tensor, np.transpose))
     for order in itertools.permutations(range(axes)) if axes > 2 else ():
         if order != tuple(range(axes)):
             last_two = order == (*range(axes - 2), axes - 1, axes - 2)
             code = "swap:transposed" if last_two else "swap:axes"
-            says = "{it}'s last two axes are exchanged (a transposed kernel or image)"
-            says = says if last_two else f"{{it}} has its axes in the order {order}"
+            says = "{it}: its last two axes are exchanged (a transposed kernel or image)"
+            says = says if last_two else f"{{it}}: it has its axes in the order {order}"
             yield Hypothesis(code, says, reshaped(tensor, lambda a, order=order: a.transpose(order)))
     if axes > 2:
         spatial = {"flip:kernel": tuple(range(2, axes)), "flip:rows": (2,), "flip:columns": (axes - 1,)}
         for code, over in spatial.items():
             what = {"flip:kernel": "along both axes", "flip:rows": "top to bottom"}.get(code, "left to right")
-            says = f"{{it}} is mirrored {what if axes > 3 else 'along its last axis'}"
+            says = f"{{it}}: it is mirrored {what if axes > 3 else 'along its last axis'}"
             yield Hypothesis(code, says, lambda t, over=over: np.flip(t.oracle[tensor], over))
     for axis in range(axes):
         for by in (1, -1):
-            says = f"{{it}} is rolled by {by} along axis {axis}"
+            says = f"{{it}}: it is rolled by {by} along axis {axis}"
             yield Hypothesis("roll", says, lambda t, a=axis, by=by: np.roll(t.oracle[tensor], by, a))
-            says = f"{{it}} is shifted by {by} along axis {axis}, with zeros behind"
+            says = f"{{it}}: it is shifted by {by} along axis {axis}, with zeros behind"
             yield Hypothesis("shift", says, lambda t, a=axis, by=by: shifted(t.oracle[tensor], by, a))
 
 
@@ -130,7 +130,7 @@ def reread(tensor: str, sample: Seen) -> Iterator[Hypothesis]:
         return
     written = ((1, *range(2, axes), 0), (1, 0, *range(2, axes)), tuple(range(axes)), (0, *range(2, axes), 1))
     for p, q in itertools.permutations(written, 2):
-        says = "{it}'s axes were reshaped in another order than they lie in memory: batch, channels and places mixed up"
+        says = "{it}: its axes were reshaped in another order than they lie in memory: batch, channels and places mixed up"
         yield Hypothesis("swap:axes", says, lambda t, p=p, q=q: misread(t.oracle[tensor], p, q))
 
 

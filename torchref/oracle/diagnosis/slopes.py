@@ -103,7 +103,10 @@ SLOPES: dict[type, dict[str, tuple[str, Slope]]] = {
     ReLU: {
         "kink:0": ("the derivative at 0 is taken as 1, where torch's is 0", lambda x, y, s: np.where(x < 0, 0, 1)),
         "kink:0 half": ("the derivative at 0 is taken as ½, where torch's is 0", lambda x, y, s: np.heaviside(x, 0.5)),
-        "slope:missing": ("f′ is missing: dy is passed on as it is", lambda x, y, s: np.ones_like(y)),
+        "slope:missing": (
+            "f′ is missing: dy is passed on as it is (the output is never below 0; where it is 0, δ stops)",
+            lambda x, y, s: np.ones_like(y),
+        ),
         "slope:of-input": ("dy is multiplied by the output in place of its sign", lambda x, y, s: y),
         "slope:other": ("the negative side is let through, not the positive", lambda x, y, s: (x < 0).astype(y.dtype)),
     },
@@ -133,12 +136,37 @@ def activations(tensor: str, sample: Seen) -> Iterator[Hypothesis]:
     if tensor == "dx":
         for code, (says, slope) in SLOPES.get(kind, {}).items():
             yield Hypothesis(code.split(" ")[0], f"{{it}}: {says}", _times(slope))
+        yield from _inherited(kind)
         yield from _rectified(sample)
         if kind is Threshold:
             says = "{it}: dy is multiplied by 0, and 0·∞ and 0·NaN are NaN; zeros do not depend on dy"
             yield Hypothesis("nonfinite:spread", says, lambda t: 0 * upstream(t), strict=True)
     if kind is Softmax:
         yield from softmaxes(tensor)
+
+
+RIGHT: dict[type, Slope] = {
+    Tanh: lambda x, y, s: tanh_slope(y, s),
+    Logistic: lambda x, y, s: logistic_slope(y, s),
+    ReLU: lambda x, y, s: y > 0,
+}
+"""The derivative, computed from the output."""
+
+
+def _inherited(kind: type) -> Iterator[Hypothesis]:
+    """The right formula on the candidate's own wrong output."""
+    says = "{it}: its formula is right, but it is computed from the wrong output"
+    if kind in RIGHT:
+        slope = RIGHT[kind]
+
+        def predict(trial: Trial) -> Array:
+            return upstream(trial) * slope(batch(trial), np.asarray(trial.mine["y"]), settings(trial))
+
+        yield Hypothesis("inherited:y", says, predict, strict=True)
+    if kind is Softmax:
+        yield Hypothesis(
+            "inherited:y", says, lambda t: jacobian(upstream(t), np.asarray(t.mine["y"])), strict=True
+        )
 
 
 def _times(slope: Slope) -> Callable[[Trial], Array]:

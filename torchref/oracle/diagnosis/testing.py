@@ -9,9 +9,11 @@ from torchref.oracle.comparison import Array
 from torchref.oracle.diagnosis import (
     conditions,
     convolving,
+    drawing,
     losing,
     maxima,
     moving,
+    optimizing,
     outputs,
     parts,
     precision,
@@ -21,17 +23,24 @@ from torchref.oracle.diagnosis import (
     tampering,
     windows,
 )
-from torchref.oracle.diagnosis.conduct import explain
+from torchref.oracle.diagnosis.conduct import evidence_of, explain
 from torchref.oracle.diagnosis.diagnosis import Diagnosis, Problem
 from torchref.oracle.diagnosis.evidence import PLACES, evidence, located
 from torchref.oracle.diagnosis.hypothesis import ABSENT, Hypothesis, Seen, holds, met, predicted, seen, telling
 from torchref.oracle.kinds.kind import Trial
+from torchref.oracle.optimizer import VELOCITY
 from torchref.pooling import MaxPool2d
+
+
+RESTATING = ("ratio", "swap", "flip", "roll", "shift", "inherited")
+"""Families that say once more of the numbers what another says of the cause."""
 
 
 def diagnose(problem: Problem) -> Diagnosis:
     """The hypothesis that fits all trials of both seeds, or what is known about the error."""
     name = problem.tensor.removesuffix(ABSENT)
+    if problem.tensor in drawing.TENSORS and not any(trial.given for trial in problem.trials):
+        return drew(problem)
     if not any(name in trial.oracle for trial in problem.trials):
         return explain(problem)
     looked = seen(problem.trials, problem.tensor)
@@ -43,9 +52,18 @@ def diagnose(problem: Problem) -> Diagnosis:
         return Diagnosis("", "", known)
     code, says = found
     called = problem.called(name)
-    when = conditions.common(looked)
+    when = conditions.common(looked, natural=True)
     subject = f"{called} is wrong{f' when {when}' if when else ''}: "
     return Diagnosis(code, subject + says.removeprefix("{it}: ").replace("{it}", called), known)
+
+
+def drew(problem: Problem) -> Diagnosis:
+    """Of what is drawn, where no number can be predicted."""
+    first = drawing.drawn(problem.tensor, problem.trials)
+    known = evidence_of(problem)
+    if first is None or first != drawing.drawn(problem.tensor, problem.again()):
+        return Diagnosis("", "", known)
+    return Diagnosis(first[0], f"{problem.called(problem.tensor)}: {first[1]}", known)
 
 
 def explanation(problem: Problem, looked: Sequence[Seen]) -> tuple[str, str] | None:
@@ -76,7 +94,8 @@ def again(problem: Problem) -> list[Seen]:
 def said(held: Sequence[Hypothesis]) -> tuple[str, str]:
     """The first that holds; a second one of another meaning is named beside it, as nothing tells the two apart."""
     first = held[0]
-    other = next((h for h in held if h.code != first.code), None)
+    family = first.code.split(":")[0]
+    other = next((h for h in held if h.code.split(":")[0] not in (family, *RESTATING)), None)
     if other is None:
         return first.code, first.says
     return first.code, f"{first.says} (or, which comes to the same in all cases: {other.says.removeprefix('{it}: ')})"
@@ -137,8 +156,12 @@ def hypotheses(tensor: str, example: Seen) -> Iterator[Hypothesis]:
             yield from tables.unmasked(tensor, example)
             yield from convolving.borders(tensor)
         yield from scattering.overlaps(tensor)
-    else:
+    elif "output" in trial.given:
         yield from losing.losses(tensor, example)
+    elif f"start {tensor.removeprefix(VELOCITY)}" in trial.given:
+        yield from optimizing.steps(tensor)
+    else:
+        yield from optimizing.penalties(tensor, example)
     yield from outputs.ratios(tensor)
     if "dy" in trial.given and tensor != "y":
         yield from parts.subsets(tensor)
