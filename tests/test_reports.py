@@ -17,7 +17,7 @@ from torchref.oracle.circumstances import when
 from torchref.oracle.comparison import Comparison, EquivalenceError
 from torchref.oracle.kinds.kind import Case, Trial
 from torchref.oracle.reports import render, save, show
-from torchref.oracle.reports.page import heat, to_html
+from torchref.oracle.reports.page import embedded, heat, to_html
 from torchref.oracle.reports.window import ENTRIES, SIDE, difference, summary, views, window, worst
 from torchref.oracle.reports.words import amount, clean, headline, outcome, said, some, word
 from torchref.oracle.verdict import Cell, Finding, Picture, Row, Verdict
@@ -308,6 +308,12 @@ def test_the_page_asks_nothing_of_the_network_and_shows_text_as_text():
         assert text.count("</script") == 2
         assert "<img" not in text
     assert "document.title=&#39;owned&#39;" in to_html(HOSTILE)
+
+
+def test_embedded_data_cannot_end_its_element():
+    data = {"x": "</script><!-- & \u2028"}
+    assert not set(embedded(data)) & set("<>&\u2028")
+    assert json.loads(embedded(data)) == data
 
 
 def test_the_page_links_cells_to_their_findings():
