@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from torchref.oracle.candidate import to_tensor
 from torchref.oracle.comparison import Array, Comparison, to_array
@@ -19,7 +19,7 @@ from torchref.oracle.kinds.kind import Case, Draw, Trial
 from torchref.oracle.layer import absent_links, gradients, judge
 from torchref.oracle.linear import LINEAR, SELECTION
 from torchref.oracle.purity import snapshot
-from torchref.oracle.subjects.subject import Misbehaviour, Subject
+from torchref.oracle.subjects.subject import Incident, Misbehaviour, Subject
 from torchref.oracle.thinning import ThinnedCandidate, thinned
 from torchref.pooling import AvgPool2d, MaxPool2d
 from torchref.regularization import Dropout
@@ -80,42 +80,18 @@ class LayerKind:
 
     def run(self, subject: Subject, case: Case, dtype: str, variety: str, seed: int) -> Trial:
         """Run a candidate once beside the oracle; whatever it does, a `Trial` comes back."""
-        draw = Draw(seed, (self.name, case.slug, dtype, variety))
-        twin = self.build(case, dtype)
-        numbers = draw.integers if variety == "integers" else draw.normal
-        parameters = {name: numbers(tuple(p.shape), dtype) for name, p in twin.state_dict().items()}
-        twin.load_state_dict({name: to_tensor(array) for name, array in parameters.items()})
-        x = self._input(draw, numbers, case, dtype, variety)
-        mask = draw.rng.random(x.shape) < 0.5 if self.masked else None
-        reference = twin if mask is None else thinned(twin, mask)
-        with torch.no_grad():
-            shape = tuple(reference(to_tensor(x)).shape)
-        dy = self._upstream(numbers, shape, dtype, variety)
-        x, dy = subject.arrange("x", x), subject.arrange("dy", dy)
-        given = {"x": x, "dy": dy, **parameters} | ({} if mask is None else {"mask": mask})
-        strange = variety in (NAN_INSIDE, NAN_ARRIVING) or not np.isfinite(case.values).all()
-        kernels = plain_kernels if strange else nullcontext
-        with kernels():
-            oracle = gradients(reference, to_tensor(x), to_tensor(dy))
+        reference, given = self.draw(subject, case, dtype, variety, seed)
+        strange = self._strange(case, variety)
+        with plain_kernels() if strange else nullcontext():
+            oracle = self.differentiate(reference, to_tensor(given["x"]), to_tensor(given["dy"]))
         pristine = {name: np.array(array) for name, array in given.items()}  # whatever the candidate does to its own
         mine, trouble, conduct = self._observe(subject, case, dtype, variety, given)
         conduct = [*mutation(pristine, given), *conduct]
-        kept = {name: value for name, value in oracle.items() if name in mine}
-        verdicts: list[Comparison] = []
-        if strange and not isinstance(twin, (*LINEAR, *SELECTION, MaxPool2d)):
-            verdicts += [beside(name, mine[name], tensor) for name, tensor in kept.items()]
-        else:
-            whole = variety == "integers" and not strange
-            # What did not come is judged as if it had come right, and left out.
-            complete = {name: mine.get(name, to_array(tensor)) for name, tensor in oracle.items()}
-            with kernels():
-                judged = judge(reference, pristine["x"], pristine["dy"], complete, oracle, integers=whole)
-            verdicts += [c for c in judged if c.tensor in mine]
-            if variety != NAN_INSIDE and variety != NAN_ARRIVING:
-                verdicts += absent_links(reference, "grad ", mine)
+        with plain_kernels() if strange else nullcontext():
+            verdicts, remarks = self.judge(reference, pristine, mine, oracle, case, variety)
         if trouble is not None:
             verdicts.append(Comparison(trouble.during, "5 conduct", np.inf, trouble.what))
-        incidents = subject.incidents()
+        incidents = (*remarks, *subject.incidents())
         conduct += [harm(incident) for incident in incidents if not incident.harmless]
         return Trial(
             case=case,
@@ -130,6 +106,54 @@ class LayerKind:
             misbehaviour=trouble,
             incidents=incidents,
         )
+
+    def draw(
+        self, subject: Subject, case: Case, dtype: str, variety: str, seed: int
+    ) -> tuple[nn.Module, dict[str, Array]]:
+        """The twin with its parameters, and what a candidate is given: "x", "dy", parameters and a mask."""
+        draw = Draw(seed, (self.name, case.slug, dtype, variety))
+        twin = self.build(case, dtype)
+        numbers = draw.integers if variety == "integers" else draw.normal
+        parameters = {name: numbers(tuple(p.shape), dtype) for name, p in twin.state_dict().items()}
+        twin.load_state_dict({name: to_tensor(array) for name, array in parameters.items()})
+        x = self._input(draw, numbers, case, dtype, variety)
+        mask = draw.rng.random(x.shape) < 0.5 if self.masked else None
+        reference = twin if mask is None else thinned(twin, mask)
+        with torch.no_grad():
+            shape = tuple(reference(to_tensor(x)).shape)
+        dy = self._upstream(numbers, shape, dtype, variety)
+        x, dy = subject.arrange("x", x), subject.arrange("dy", dy)
+        return reference, {"x": x, "dy": dy, **parameters} | ({} if mask is None else {"mask": mask})
+
+    def differentiate(self, reference: nn.Module, x: Tensor, dy: Tensor) -> dict[str, Tensor]:
+        """The oracle's "y", "dx" and "grad <name>"."""
+        return gradients(reference, x, dy)
+
+    def judge(
+        self,
+        reference: nn.Module,
+        given: Mapping[str, Array],
+        mine: Mapping[str, Any],
+        oracle: Mapping[str, Tensor],
+        case: Case,
+        variety: str,
+    ) -> tuple[list[Comparison], list[Incident]]:
+        """The verdicts on what came, and remarks."""
+        strange = self._strange(case, variety)
+        if strange and not isinstance(reference, (*LINEAR, *SELECTION, MaxPool2d)):
+            return [beside(name, mine[name], tensor) for name, tensor in oracle.items() if name in mine], []
+        # What did not come is judged as if it had come right, and left out.
+        complete = {name: mine.get(name, to_array(tensor)) for name, tensor in oracle.items()}
+        whole = variety == "integers" and not strange
+        judged = judge(reference, given["x"], given["dy"], complete, dict(oracle), integers=whole)
+        verdicts = [c for c in judged if c.tensor in mine]
+        if variety != NAN_INSIDE and variety != NAN_ARRIVING:
+            verdicts += absent_links(reference, "grad ", mine)
+        return verdicts, []
+
+    def _strange(self, case: Case, variety: str) -> bool:
+        """Whether there are NaN and infinity among the inputs."""
+        return variety in (NAN_INSIDE, NAN_ARRIVING) or not np.isfinite(case.values).all()
 
     def _input(self, draw: Draw, numbers: Any, case: Case, dtype: str, variety: str) -> Array:
         if case.values:
@@ -176,10 +200,14 @@ class LayerKind:
                 if missing:
                     raise Misbehaviour("backward", f"returns no gradient of {', '.join(missing)}", missing=True)
                 conduct = mutation(before, candidate.parameters())
-                conduct += check_conduct(subject, candidate, x, dy) if variety == "normal" else []
+                conduct += self.conduct(subject, candidate, x, dy) if variety == "normal" else []
         except Misbehaviour as trouble:
             return mine, trouble, []
         return mine, None, conduct
+
+    def conduct(self, subject: Subject, candidate: Any, x: Array, dy: Array) -> list[Comparison]:
+        """How a candidate behaves around its answers."""
+        return check_conduct(subject, candidate, x, dy)
 
 
 def copied(result: Any) -> Any:
