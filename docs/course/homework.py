@@ -7,6 +7,8 @@ arrays, in their order. NumPy only. No function changes its arguments, and resul
 Shapes: N samples, D inputs, M outputs; C channels of H×W pixels, O output channels.
 """
 
+import numpy as np
+
 
 def linear_forward(x, w, b):
     """out[n, m] = Σ_d x[n, d] · w[d, m] + b[m]: x (N, D), w (D, M), b (M,) -> out (N, M), cache."""
@@ -99,3 +101,34 @@ def subsample_forward(x, w, b, size=2, stride=2):
 def subsample_backward(dout, cache):
     """dout (N, C, H′, W′) -> dx (N, C, H, W), dw (C,), db (C,)."""
     raise NotImplementedError
+
+
+class SGD:
+    """Gradient descent with momentum: v ← momentum · v + g, p ← p − lr · v, with v = 0 before the first step."""
+
+    def __init__(self, lr, momentum=0.0):
+        self.lr, self.momentum = lr, momentum
+        self.velocity = {}
+
+    def step(self, params, grads):
+        """Update the arrays in `params` in place, by the gradients of the same names."""
+        raise NotImplementedError
+
+
+class TwoLayerNet:
+    """Scores = linear(tanh(linear(x))), with the softmax loss behind it."""
+
+    def __init__(self, inputs, hidden, classes, rng):
+        self.params = {
+            "w1": rng.normal(size=(inputs, hidden)) / np.sqrt(inputs),
+            "b1": np.zeros(hidden),
+            "w2": rng.normal(size=(hidden, classes)) / np.sqrt(hidden),
+            "b2": np.zeros(classes),
+        }
+
+    def loss(self, x, labels=None):
+        """J and the gradients of all parameters by name: x (N, inputs), labels (N,) -> J, {"w1": …, "b1": …, …}.
+
+        Without labels, the scores (N, classes) alone.
+        """
+        raise NotImplementedError

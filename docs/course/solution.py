@@ -130,3 +130,45 @@ def subsample_backward(dout, cache):
     for _, dtap in taps(dx, (size, size), stride):
         dtap += w[:, None, None] * dout
     return dx, (dout * sums).sum(axis=(0, 2, 3)), dout.sum(axis=(0, 2, 3))
+
+
+class SGD:
+    """Gradient descent with momentum: v ← momentum · v + g, p ← p − lr · v, with v = 0 before the first step."""
+
+    def __init__(self, lr, momentum=0.0):
+        self.lr, self.momentum = lr, momentum
+        self.velocity = {}
+
+    def step(self, params, grads):
+        """Update the arrays in `params` in place, by the gradients of the same names."""
+        for name, parameter in params.items():
+            self.velocity[name] = self.momentum * self.velocity.get(name, 0) + grads[name]
+            parameter -= self.lr * self.velocity[name]
+
+
+class TwoLayerNet:
+    """Scores = linear(tanh(linear(x))), with the softmax loss behind it."""
+
+    def __init__(self, inputs, hidden, classes, rng):
+        self.params = {
+            "w1": rng.normal(size=(inputs, hidden)) / np.sqrt(inputs),
+            "b1": np.zeros(hidden),
+            "w2": rng.normal(size=(hidden, classes)) / np.sqrt(hidden),
+            "b2": np.zeros(classes),
+        }
+
+    def loss(self, x, labels=None):
+        """J and the gradients of all parameters by name; without labels the scores."""
+        p = self.params
+        hidden, first = linear_forward(x, p["w1"], p["b1"])
+        active, squash = tanh_forward(hidden)
+        scores, second = linear_forward(active, p["w2"], p["b2"])
+        if labels is None:
+            return scores
+        value, cache = softmax_loss_forward(scores, labels)
+        grads = {}
+        dscores = softmax_loss_backward(cache)
+        dactive, grads["w2"], grads["b2"] = linear_backward(dscores, second)
+        dhidden = tanh_backward(dactive, squash)
+        _, grads["w1"], grads["b1"] = linear_backward(dhidden, first)
+        return value, grads
