@@ -156,6 +156,8 @@ def test_cells_not_judged_show_a_dash():
     [
         (Finding("dx", "…"), "dx is wrong: unexplained"),
         (Finding("dx", "…", layer="c1", when="only in float32", hint="h"), "dx of c1 is wrong only in float32: h"),
+        (Finding("dx", "…", when="only here", hint="dx is wrong when a > 0: h: i"), "dx is wrong when a > 0: h: i"),
+        (Finding("dx", "…", layer="c1", hint="dx is wrong when a > 0: h"), "dx of c1 is wrong when a > 0: h"),
         (Finding("dx", "…", fault="dtype float64, oracle float32"), "dx is wrong: dtype float64, oracle float32"),
         (Finding("forward", "…", fault="raises E: e", when="only on NaN"), "forward raises E: e (only on NaN)"),
         (Finding("changes the locale", "…", fault="in forward"), "changes the locale in forward"),

@@ -9,7 +9,12 @@ from torchref.oracle.diagnosis.conditions import common
 from torchref.oracle.diagnosis.hypothesis import ImpossibleError, Seen, distance, error
 from torchref.oracle.diagnosis.scattering import Plane, uses
 
-AXES = {4: ("sample", "channel", "row", "column"), 3: ("sample", "channel", "place"), 2: ("row", "column"), 1: ("entry",)}
+AXES = {
+    4: ("sample", "channel", "row", "column"),
+    3: ("sample", "channel", "place"),
+    2: ("row", "column"),
+    1: ("entry",),
+}
 
 
 def wrong_entries(s: Seen) -> Array:
@@ -20,24 +25,18 @@ def wrong_entries(s: Seen) -> Array:
 
 
 def evidence(looked: Sequence[Seen]) -> tuple[str, ...]:
-    """In which trials, how many entries, where, and how they relate to the oracle's."""
+    """What the wrong trials have in common, how many entries, where, and how they relate to the oracle's."""
     failed = [s for s in looked if s.failed]
     if not failed:
         return ()
-    lines = [f"wrong in {len(failed)} of {len(looked)} runs, in the cases {', '.join(_cases(failed))}"]
-    if apart := common(looked):
-        lines.append(f"in all of them, and in no other, {apart}")
+    apart = common(looked)
+    lines = [f"in all runs in which it is wrong, and in no other, {apart}"] if apart else []
     sample = next((s for s in failed if s.finite), failed[0])
     said = f"in {sample.trial.case.slug} ({sample.trial.variety}, {sample.trial.dtype})"
     if sample.mine.shape != sample.oracle.shape:
         return (*lines, f"{said} the shape is {sample.mine.shape}, the oracle's {sample.oracle.shape}")
     lines += [f"{said} {line}" for line in (*_where(sample), *_relation(sample))]
     return tuple(lines)
-
-
-def _cases(failed: Sequence[Seen]) -> list[str]:
-    names = list(dict.fromkeys(s.trial.case.slug for s in failed))
-    return names if len(names) <= 6 else [*names[:5], f"and {len(names) - 5} more"]
 
 
 def _where(s: Seen) -> Iterator[str]:

@@ -105,7 +105,7 @@ def _finding(finding: Finding, place: int) -> dict[str, Any]:
         "tensor": finding.tensor,
         "headline": words.headline(finding),
         "heading": words.lead(finding) if finding.hint and not finding.missing else words.headline(finding),
-        "hint": words.one_line(finding.hint),
+        "hint": words.cause(finding),
         "missing": finding.missing,
         "what": finding.what.split("; at worst")[0] if said_already else finding.what,
         "rows": words.some(finding.rows),

@@ -131,7 +131,7 @@ def named(finding: Finding) -> str:
 
 
 def lead(finding: Finding) -> str:
-    """What is wrong, and when: "dx is wrong only with a border of zeros"."""
+    """What is wrong, and when: "dx is wrong when padding > 0"."""
     when = f" {finding.when}" if finding.when else ""
     rule = promise(finding.tensor)
     if finding.missing:
@@ -140,12 +140,23 @@ def lead(finding: Finding) -> str:
         return one_line(f"{named(finding)}{when}")
     if rule:
         return one_line(f"{rule} ({finding.layer})" if finding.layer else rule)
+    if _says_when(finding):
+        return one_line(named(finding) + finding.hint.partition(": ")[0].removeprefix(finding.tensor))
     return one_line(f"{named(finding)} is wrong{when}")
+
+
+def cause(finding: Finding) -> str:
+    """The likely mistake: the hint without the sentence that says what is wrong when."""
+    return one_line(finding.hint.partition(": ")[2] if _says_when(finding) else finding.hint)
+
+
+def _says_when(finding: Finding) -> bool:
+    return finding.hint.startswith(f"{finding.tensor} is wrong") and ": " in finding.hint
 
 
 def headline(finding: Finding) -> str:
     """What is wrong, when, and the likely mistake or the fault, in one line."""
-    why = finding.hint or finding.fault
+    why = cause(finding) or finding.fault
     if finding.missing:
         return one_line(lead(finding) + (f" ({why})" if why else ""))
     if not finding.hint and finding.tensor.startswith("changes"):
@@ -163,7 +174,7 @@ def outcome(verdict: Verdict) -> str:
         return f"was not judged against {one_line(verdict.like)}: nothing was run"
     rest = len(verdict.findings) - 1
     more = f", and {rest} more finding{'s' * (rest > 1)}" if rest else ""
-    return one_line(f"differs from {verdict.like}: {lead(replace(verdict.findings[0], when=''))}{more}")
+    return one_line(f"differs from {verdict.like}: {lead(replace(verdict.findings[0], when='', hint=''))}{more}")
 
 
 def effort(verdict: Verdict) -> str:
