@@ -23,7 +23,7 @@ COMMON = {
 }
 WINDOWS = {
     "stride": "a stride other than 1 (pooling: other than the window)",
-    "rectangular": "kernels or windows that are not square, strides and borders that differ between rows and columns",
+    "rectangular": "kernels or windows that are not square",
     "gaps": "strides beyond the kernel, so that some pixels belong to no window",
     "rest": "strides that do not divide the size, so that the last rows or columns belong to no window",
 }
@@ -32,6 +32,7 @@ CONVOLUTION = (
     | WINDOWS
     | {
         "padding": "a border of zeros",
+        "pairs": "strides and borders given as (rows, columns), where they differ",
         "bias-free": "no bias",
         "connections": "a table of connections between channels",
     }
@@ -124,9 +125,9 @@ CONV2D = LayerKind(
         _conv("s2p0", (2, 3, 7, 9), 4, 3, 2, 0, "stride"),
         _conv("s2p1", (2, 3, 7, 6), 4, 3, 2, 1, "stride padding rest"),
         _conv("rect", (2, 3, 7, 6), 4, (2, 3), 1, 0, "rectangular"),
-        _conv("uneven", (6, 2, 8, 7), 3, (5, 4), (2, 3), (1, 2), "rectangular stride padding rest"),
-        _conv("gaps", (4, 2, 8, 9), 3, (1, 2), (3, 4), 0, "rectangular stride gaps rest"),
-        _conv("wide", (3, 1, 4, 5), 2, 2, 1, (3, 4), "rectangular padding"),
+        _conv("uneven", (6, 2, 8, 7), 3, (5, 4), (2, 3), (1, 2), "rectangular stride padding pairs rest"),
+        _conv("gaps", (4, 2, 8, 9), 3, (1, 2), (3, 4), 0, "rectangular stride pairs gaps rest"),
+        _conv("wide", (3, 1, 4, 5), 2, 2, 1, (3, 4), "padding pairs"),
         _conv("1x1", (4, 3, 5, 6), 2, 1),
         _conv("full", (2, 1, 3, 5), 4, (3, 5), 1, 0, "rectangular"),
         _conv("n1", (1, 2, 6, 7), 3, 3, 1, 0, "single"),
@@ -135,7 +136,7 @@ CONV2D = LayerKind(
         _conv("square", (2, 2, 5, 5), 2, 2, 2, 0, "stride rest"),
         _conv("large", (33, 17, 7, 8), 2, (7, 6), 1, 3, "rectangular padding"),
         _conv("nobias", (2, 3, 7, 5), 4, 3, 1, 0, "bias-free", bias=False),
-        _conv("table", (5, 3, 4, 6), 4, (2, 3), 1, (0, 1), "rectangular padding connections", connections=TABLE),
+        _conv("table", (5, 3, 4, 6), 4, (2, 3), 1, (0, 1), "rectangular padding pairs connections", connections=TABLE),
         _conv("square-table", (3, 3, 4, 4), 3, 2, 2, 0, "stride connections", connections=TABLE[:3]),
     ),
 )
