@@ -107,24 +107,24 @@ def with_crashes(verdict: Any, kind: Any, asked: Iterable[str], crashes: list[di
     from torchref.oracle.verdict import Cell, Finding, Row
 
     rows = {row.slug: row for row in verdict.rows}
-    killed = {crash["case"]: crash for crash in crashes}
-    findings: dict[str, Finding] = {}
+    alike: dict[tuple[str, str], list[str]] = {}
+    for crash in crashes:
+        alike.setdefault((crash["during"], crash["what"]), []).append(crash["case"])
+    for (during, what), slugs in alike.items():
+        column = verdict.columns[1 if during == "backward" and len(verdict.columns) > 2 else 0]
+        cell = Cell(float("inf"), passed=False, status="wrong", note=f"{during}: {what}")
+        rows |= {case.slug: Row(case.slug, case.label, {column: cell}) for case in kind.cases if case.slug in slugs}
     for case in kind.cases:
-        if crash := killed.get(case.slug):
-            said = f"{crash['during']} {crash['what']}"
-            column = verdict.columns[1 if crash["during"] == "backward" and len(verdict.columns) > 2 else 0]
-            rows[case.slug] = Row(case.slug, case.label, {column: Cell(float("inf"), passed=False, note=said)})
-            known = findings.get(said)
-            findings[said] = Finding(
-                tensor=crash["during"],
-                what=said,
-                rows=(*(known.rows if known else ()), case.slug),
-                reproduce=known.reproduce if known else command(case.slug),
-            )
-        elif case.slug in asked and case.slug not in rows:
+        if case.slug in asked and case.slug not in rows:
             rows[case.slug] = Row(case.slug, case.label, skipped=f"not run, after {len(crashes)} crashes")
+    findings = [
+        Finding(
+            during, f"in {len(slugs)} of {len(rows)} cases", rows=tuple(slugs), reproduce=command(slugs[0]), fault=what
+        )
+        for (during, what), slugs in alike.items()
+    ]
     ordered = tuple(rows[case.slug] for case in kind.cases if case.slug in rows)
-    return replace(verdict, rows=ordered, findings=(*findings.values(), *verdict.findings))
+    return replace(verdict, rows=ordered, findings=(*findings, *verdict.findings))
 
 
 def write(verdict: Any, job: dict[str, Any]) -> str:

@@ -30,7 +30,11 @@ ELSEWHERE: Final = 120.0
 LAST_WORDS: Final = 0.3
 """Seconds for a process that is to be ended, to write down where it is."""
 ROOT: Final = Path(__file__).parents[1]
-FOREIGN: Final = (*(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")), str(ROOT / "torchref"))
+FOREIGN: Final = (
+    *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")),
+    str(ROOT / "torchref"),
+    str(ROOT / "experiments"),
+)
 """Folders of code that is not the user's."""
 
 
@@ -137,7 +141,7 @@ def _death(status: int) -> str:
     if status >= 0:
         return f"ends the process with exit status {status}"
     if -status == signal.SIGKILL:
-        return "is killed by the system (SIGKILL), as it does when memory runs out"
+        return "is killed by the system (SIGKILL), as happens when memory runs out"
     return f"crashes the process ({signal.Signals(-status).name})"
 
 
@@ -152,10 +156,10 @@ def _last_words(process: subprocess.Popen[bytes], log: Path) -> str:
 def _place(dump: str) -> str:
     """The innermost line of the user's code in Python's list of frames: " (homework.py:12)"; "" if there is none."""
     for thread in reversed(dump.split("(most recent call first)")):
-        frames = re.findall(r'File "(.+?)", line (\d+) in ', thread)
-        own = [(name, line) for name, line in frames if not name.startswith(FOREIGN) and Path(name).is_file()]
-        if own and any(Path(name).name == "guard.py" for name, _ in frames):
-            return f" ({Path(own[0][0]).name}:{own[0][1]})"
+        frames = re.findall(r'File "(.+?)", line (\d+) in (\w+)', thread)
+        own = [(Path(name).name, line) for name, line, _ in frames if not name.startswith(FOREIGN)]
+        if own and any(name.endswith("guard.py") and function == "work" for name, _, function in frames):
+            return " ({}:{})".format(*own[0])
     return ""
 
 

@@ -15,6 +15,7 @@ WORDS = (
     (r"needs a GPU", "GPU"),
     (r"raises", "raises"),
     (r"runs longer", "hangs"),
+    (r"crashes|ends the process|is killed", "crashes"),
     (r"returns None", "None"),
     (r"takes no argument", "lacks it"),
     (r"returns no|is missing", "missing"),
@@ -161,7 +162,7 @@ def headline(finding: Finding) -> str:
         return one_line(lead(finding) + (f" ({why})" if why else ""))
     if not finding.hint and finding.tensor.startswith("changes"):
         return one_line(f"{lead(finding)} {why}")
-    if not finding.hint and re.match(r"raises|returns|takes|runs|needs|does", finding.fault):
+    if not finding.hint and re.match(r"raises|returns|takes|runs|needs|does|crashes|ends|is killed", finding.fault):
         return one_line(f"{named(finding)} {finding.fault}{f' ({finding.when})' if finding.when else ''}")
     return one_line(f"{lead(finding)}: {why or 'unexplained'}")
 
