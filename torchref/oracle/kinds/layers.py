@@ -32,7 +32,6 @@ CONVOLUTION = (
     | WINDOWS
     | {
         "padding": "a border of zeros",
-        "pairs": "strides and borders given as (rows, columns), where they differ",
         "bias-free": "no bias",
         "connections": "a table of connections between channels",
     }
@@ -118,7 +117,7 @@ CONV2D = LayerKind(
     parameters=("weight", "bias"),
     settings=("stride", "padding", "connections"),
     axes={"x": "NCHW", "y": "NOHW", "weight": "OCIJ", "bias": "O"},
-    features=CONVOLUTION,
+    features=CONVOLUTION | {"pairs": "strides and borders given as (rows, columns), where they differ"},
     cases=(
         _conv("s1p0", (2, 3, 7, 5), 4, 3),
         _conv("s1p1", (2, 3, 5, 6), 4, 3, 1, 1, "padding"),
