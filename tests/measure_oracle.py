@@ -13,11 +13,9 @@ from collections.abc import Iterable, Iterator
 from multiprocessing import get_context
 from typing import NamedTuple
 
-import numpy as np
 import torch
 
 import scratch
-import torchref
 from tests import mutants
 from tests.users import networks
 from tests.users.expected import REASONS, STYLES, expected
@@ -25,8 +23,8 @@ from tests.users.judged import Outcome, judged
 from tests.users.pairs import CLASSES, pair
 from tests.users.stateful import stateful
 from torchref import oracle
-from torchref.oracle.verdict import Verdict
 from torchref.oracle.kinds import KINDS, find
+from torchref.oracle.verdict import Verdict
 
 Job = tuple[int, str, int]
 """A mutant's place, a style, a seed."""
@@ -166,7 +164,9 @@ def timed(work: object) -> float:
 def main() -> None:
     """Run the measurements."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--styles", default="psnc", help="letters of " + ", ".join(f"{k} {v}" for k, v in STYLES.items()))
+    parser.add_argument(
+        "--styles", default="psnc", help="letters of " + ", ".join(f"{k} {v}" for k, v in STYLES.items())
+    )
     parser.add_argument("--names", nargs="*", default=[], help="these mutants only")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seeds", type=int, default=0, help="correct code with so many seeds, instead of mutants")

@@ -95,7 +95,7 @@ def _maps(own: Callable[[Any, Any], Any], channels: int = 3, samples: int = 4, *
 
 def _conv(*arguments: Any, channels: int = 3, samples: int = 4, **more: Any) -> Setting:
     """By default with all that there is: other sizes and steps on each axis, strides that leave a rest, padding."""
-    out, *steps = arguments or (4, (3, 2), (2, 1), (1, 2))
+    out, *steps = arguments or (4, (3, 2), (2, 1), (2, 1))
     table = more.pop("connections", None)
     return _maps(lambda o, d: o.Conv2d(channels, out, *steps, connections=table, dtype=d), channels, samples, **more)
 
@@ -115,7 +115,7 @@ def _small(w: Any, o: Any, d: Any) -> Layers:  # noqa: ARG001
     return {"s": w.Subsample2d(2, 2, dtype=d), "f": w.Tanh()}
 
 
-POOL = ((2, 4), (1, 3))
+POOL = ((2, 3), (1, 2))
 SETTINGS: Mapping[str, Setting] = {
     "linear": _linear(),
     "linear float32": _linear(dtype="float32"),
@@ -136,7 +136,7 @@ SETTINGS: Mapping[str, Setting] = {
     "conv2d equal": _conv(3, 3, 1, 1),
     "conv2d rest": _conv(),
     "conv2d float32": _conv(dtype="float32"),
-    "conv2d table": _conv(4, (3, 2), (2, 1), (1, 2), connections=TABLE),
+    "conv2d table": _conv(4, (3, 2), (2, 1), (2, 1), connections=TABLE),
     "conv2d square-table": _conv(3, 2, connections=TABLE[:3]),
     "conv2d samples": _conv(samples=40),
     "conv2d channels": _conv(channels=17),
@@ -246,9 +246,21 @@ def _whole(wing: ModuleType, kind: str, rng: np.random.Generator, seed: int) -> 
     with torch.no_grad():
         classes = twin(torch.from_numpy(x)).shape[1]
     target = rng.integers(0, classes, shape[0])
-    return oracle.compare(
-        mine, twin, x, target, loss=torchref.CrossEntropy(), my_loss=scratch.CrossEntropy(), seed=seed
-    )
+    losses = {"loss": torchref.CrossEntropy(), "my_loss": scratch.CrossEntropy()}
+    shapes = MASKS.get(kind, {})
+    masks = {layer: rng.random((shape[0], *units)) < 0.5 for layer, units in shapes.items()} or None
+    return oracle.compare(mine, twin, x, target, **losses, masks=masks, seed=seed)
+
+
+def _dropping(w: Any, d: Any) -> Any:
+    layers = {"fc": w.Linear(5, 6, dtype=d), "f": w.Tanh(), IT: w.Dropout(0.3), "top": w.Linear(6, 3, dtype=d)}
+    return w.Sequential(layers)
+
+
+def _nested(w: Any, d: Any) -> Any:
+    block = {"fc": w.Linear(6, 6, dtype=d), "f": w.Tanh(), "drop": w.Dropout()}
+    layers = {"fc": w.Linear(5, 6, dtype=d), "drop": w.Dropout(0.3), "again": w.Dropout(0.2)}
+    return w.Sequential({**layers, "block": w.Sequential(block), "top": w.Linear(6, 3, dtype=d)})
 
 
 def _squashed(w: Any, d: Any) -> Any:
@@ -260,9 +272,19 @@ WHOLE: Mapping[str, tuple[Callable[[Any, Any], Any], tuple[int, ...], float]] = 
     "chain": (lambda w, d: w.MLP((5, 5, 5, 5), dtype=d), (7, 5), 1.0),
     "mlp": (lambda w, d: w.MLP((7, 6, 5, 4), dtype=d), (9, 7), 1.0),
     "mlp several": (lambda w, d: w.MLP((6, 5, 7, 3), [w.Tanh.lecun, w.Logistic], dtype=d), (9, 6), 1.0),
+    "mlp dropout": (lambda w, d: w.MLP((6, 7, 5, 4), dropout=0.3, dtype=d), (9, 6), 1.0),
+    "dropout": (_dropping, (7, 5), 1.0),
+    "dropout off": (_dropping, (7, 5), 1.0),
+    "nested": (_nested, (7, 5), 1.0),
     "lenet5": (lambda w, d: w.LeNet5(dtype=d), DIGITS, 0.4),
     "lenet5 average": (lambda w, d: w.LeNet5(pooling="average", dtype=d), DIGITS, 0.4),
     "lenet5 max": (lambda w, d: w.LeNet5(pooling="max", dtype=d), DIGITS, 0.4),
     "lenet5 dense": (lambda w, d: w.LeNet5(dense_c3=True, dtype=d), DIGITS, 0.4),
     "lenet5 output": (lambda w, d: w.LeNet5(output=_squashed(w, d), dtype=d), DIGITS, 0.4),
 }
+MASKS: Mapping[str, Mapping[str, tuple[int, ...]]] = {
+    "mlp dropout": {"d1": (7,), "d2": (5,)},
+    "dropout": {IT: (6,)},
+    "nested": {"drop": (6,), "again": (6,), "block.drop": (6,)},
+}
+"""The units of the layers that drop some, where masks are given."""

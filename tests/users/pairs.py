@@ -202,10 +202,15 @@ def _lecun_uniform(wing: ModuleType) -> Pair:
     return wing.init.lecun_uniform, None
 
 
+def _dropout_mask(wing: ModuleType) -> Pair:
+    return wing.regularization.dropout_mask, None
+
+
 OTHERS: Mapping[str, Callable[[ModuleType], Pair]] = {
     "cross_entropy": _loss("cross_entropy"),
     "squared_error": _loss("squared_error"),
     "l2_penalty": _penalty,
     "sgd": _sgd,
     "lecun_uniform": _lecun_uniform,
+    "dropout_mask": _dropout_mask,
 }

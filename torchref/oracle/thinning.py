@@ -65,8 +65,9 @@ class ThinnedCandidate:
 
     @property
     def layers(self) -> dict[str, Any]:
-        """The network's layers, those that drop units with their masks."""
-        assert isinstance(self.masks, Mapping)
+        """The network's layers, those that drop units with their masks; a layer has no such attribute."""
+        if not isinstance(self.masks, Mapping):
+            raise AttributeError("layers")
         own = {name: inner(self.masks, name) for name in self.candidate.layers}
         return {
             name: layer if (masks := own[name]) is None else ThinnedCandidate(layer, masks)
