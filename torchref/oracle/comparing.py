@@ -10,6 +10,7 @@ from torch import nn
 from torchref.oracle.networks import table
 from torchref.oracle.networks.behaviour import conduct
 from torchref.oracle.networks.findings import Reporting, find_out
+from torchref.oracle.networks.matching import MismatchError
 from torchref.oracle.networks.mine import WithLoss, adapt
 from torchref.oracle.networks.preparing import Prepared, prepare
 from torchref.oracle.subjects.guard import TIME_LIMIT, Guard
@@ -72,6 +73,9 @@ def compare(
     said = {} if map is None else map
     try:
         prepared = prepare(adapted, torch_module, x, target, said, loss, own_loss=own_loss, masks=masks, seed=seed)
+    except MismatchError as error:
+        trouble = Misbehaviour("construction", f"has other parameters: {error}")
+        return _unanswered(title, torch_module, seed, trouble, time.perf_counter() - began)
     except Misbehaviour as trouble:
         return _unanswered(title, torch_module, seed, trouble, time.perf_counter() - began)
     folder = None if save_to is None else Path(save_to)
@@ -82,15 +86,15 @@ def compare(
 def judge(prepared: Prepared, reporting: Reporting, like: str, guard: Guard, began: float) -> Verdict:
     """Run both networks twice and write down what is wrong."""
     session, draw = prepared.session, prepared.draw
-    passes = [session.run(draw), session.run(session.another(draw, 1))]
+    passes = [session.run(draw), *(session.run(session.another(draw, turn)) for turn in (1, 2))]
     behaved = conduct(session, passes, guard)
     faults = table.faults_of(session, passes)
-    findings = find_out(session, passes, faults, behaved, reporting)
+    findings = find_out(session, passes, faults, behaved, reporting, guard)
     cells = table.cells(session, passes, faults)
     seen = passes[0].signals.seen
     words = {name: table.described(layer, seen[name].x, seen[name].y) for name, layer in session.layers.items()}
     remarks = list(prepared.remarks)
-    for passed, which in zip(passes, ("x", "what was drawn near x"), strict=True):
+    for passed, which in zip(passes, ("x", *["what was drawn near x"] * 2), strict=True):
         if passed.signals.kinks:
             where = ", ".join(passed.signals.kinks)
             remarks.append(f"{which} is too near a kink of {where} to judge a free run; layers alone were judged")

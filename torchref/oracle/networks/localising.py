@@ -6,15 +6,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 
 from torchref.activation import Softmax
-from torchref.oracle import criteria, truth
+from torchref.oracle import criteria, magnitude, truth
 from torchref.oracle.candidate import to_tensor
 from torchref.oracle.comparison import Array, Comparison, to_array
 from torchref.oracle.kinds.kind import Case, Trial
 from torchref.oracle.layer import absent_links, judge
 from torchref.oracle.linear import gradients
+from torchref.oracle.loss import loss_gradient
 from torchref.oracle.networks.passes import Signals, Upstream, run
 
 
@@ -37,11 +39,11 @@ def layer_of(name: str) -> str:
 
 
 def part_of(name: str) -> str:
-    """The tensor's name within its layer: "y", "dx" or "grad <parameter>"."""
+    """The tensor's name within its layer: "y", "dx" or "grad <parameter>"; of the loss "loss" and "doutput"."""
     kind, _, rest = name.partition("/")
     if kind == "grad":
         return f"grad {rest.rpartition('.')[2]}"
-    return {"output": "y", "loss": "y", "dx": "dx", "doutput": "dx"}[kind]
+    return {"output": "y"}.get(kind, kind)
 
 
 def judged(signals: Signals, mine: Mapping[str, Any], layers: Mapping[str, nn.Module]) -> dict[str, Comparison]:
@@ -112,14 +114,47 @@ def _hidden(name: str, mine: Mapping[str, Any], wrong: list[Wrong], verdicts: Ma
     return False
 
 
-def local_trial(wrong: Wrong, mine: Mapping[str, Any], layer: nn.Module, seed: int) -> Trial:
-    """The fault as a trial of its layer alone, on the input and upstream gradient that it had."""
+def local_trial(
+    wrong: Wrong, mine: Mapping[str, Any], layers: Mapping[str, nn.Module], loss: nn.Module, target: Array, seed: int
+) -> Trial:
+    """The fault as a trial of its layer or loss alone, on the input and upstream gradient that it had."""
     name, part = layer_of(wrong.name), part_of(wrong.name)
     seen = wrong.signals.seen[name]
+    own, verdict = {part: mine[wrong.name]}, (replace(wrong.comparison, tensor=part),)
+    if name == "loss":
+        return loss_trial(loss, to_array(seen.x), target, own, verdict, seed)
     x, dy = to_array(seen.x), to_array(seen.dy)
-    oracle = {key: to_array(tensor) for key, tensor in gradients(layer, to_tensor(x), to_tensor(dy)).items()}
-    verdict = replace(wrong.comparison, tensor=part)
-    return trial_of(name, layer, x, dy, {part: mine[wrong.name]}, oracle, (verdict,), seed)
+    oracle = {key: to_array(tensor) for key, tensor in gradients(layers[name], to_tensor(x), to_tensor(dy)).items()}
+    return trial_of(name, layers[name], x, dy, own, oracle, verdict, seed)
+
+
+def forced_loss(loss: nn.Module, output: Array, target: Array, mine: Mapping[str, Any], seed: int) -> Trial:
+    """What a loss made of the oracle's exact output, by criterion 2."""
+    trial = loss_trial(loss, output, target, mine, (), seed)
+    wide, labels = to_tensor(output).double(), to_tensor(target)
+    s = magnitude.loss(loss, wide, labels, torch.zeros_like(wide))  # zeros: the output is exact here
+    sizes = {"loss": (s.value, output.size), "doutput": (s.doutput, output.shape[-1])}
+    verdicts = [
+        criteria.linear_operation(name, mine[name], trial.oracle[name], size, torch.tensor(terms))
+        for name, (size, terms) in sizes.items()
+    ]
+    return replace(trial, comparisons=tuple(verdicts))
+
+
+def loss_trial(
+    loss: nn.Module,
+    output: Array,
+    target: Array,
+    mine: Mapping[str, Any],
+    comparisons: tuple[Comparison, ...],
+    seed: int,
+) -> Trial:
+    """A trial of the loss, for the diagnosis."""
+    came = loss_gradient(loss, to_tensor(output), to_tensor(target))
+    oracle = {"loss": to_array(came.value), "doutput": to_array(came.doutput)}
+    case = Case("loss", f"loss {loss}", {}, tuple(output.shape))
+    given = {"output": output, "target": target}
+    return Trial(case, str(output.dtype), "normal", seed, given, loss, dict(mine), oracle, comparisons)
 
 
 def trial_of(

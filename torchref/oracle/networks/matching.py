@@ -13,6 +13,10 @@ KNOWN = {1: ("O", "1O", "O1", "1O11"), 2: ("OI", "IO"), 3: ("OIW", "WIO"), 4: ("
 """Layouts that are tried where none was said; others have to be."""
 
 
+class MismatchError(ValueError):
+    """The two networks do not have the same parameters."""
+
+
 class Partner(NamedTuple):
     """One of the user's parameters: its name, its counterpart's, and its layout."""
 
@@ -62,8 +66,10 @@ def match_parameters(
 
     Raises
     ------
+    MismatchError
+        If something has no partner, or none of its shape; both lists are shown.
     ValueError
-        If something has no partner, a layout does not fit, or two do; both lists are shown.
+        If what is said cannot be, or two layouts would do.
     """
     partners: dict[str, Partner] = {}
     for name, value in said.items():
@@ -88,7 +94,7 @@ def match_parameters(
     for name, torch_name in [*pairs, *guessed]:
         fitting = layouts(mine[name], theirs[torch_name])
         if not fitting:
-            raise ValueError(_lists(f"{name} {mine[name]} fits {torch_name} in no layout", mine, theirs))
+            raise MismatchError(_lists(f"{name} {mine[name]} fits {torch_name} in no layout", mine, theirs))
         if len(fitting) == 1 or name == torch_name:
             usual.setdefault(len(theirs[torch_name]), set()).add(fitting[0])
     for name, torch_name in [*pairs, *guessed]:
@@ -136,7 +142,7 @@ def _in_order(
     ]
     if any(len(a) != len(b) for a, b in groups):
         missing = f"{', '.join(mine_left) or 'nothing'} of yours and {', '.join(theirs_left) or 'nothing'} of torch's"
-        raise ValueError(_lists(f"parameters without a partner: {missing} are left", mine, theirs))
+        raise MismatchError(_lists(f"parameters without a partner: {missing} are left", mine, theirs))
     return [pair for a, b in groups for pair in zip(a, b, strict=True)]
 
 

@@ -67,6 +67,8 @@ class Mine(Protocol):
     stateful: bool
     layers: dict[str, Any]
     """What can be called alone, by the user's names."""
+    loss: "MyLoss | None"
+    """The loss, if it is a thing of its own."""
 
     def slots(self) -> list[Slot]:
         """The parameters."""
@@ -221,7 +223,7 @@ class Explicit:
     def __init__(self, net: Any, guard: Guard, loss: MyLoss | None, masks: Masks | None = None) -> None:
         self.net = net if masks is None else ThinnedCandidate(net, masks)
         self._guard = guard
-        self._loss = loss
+        self.loss = loss
         self.title = type(net).__name__
         self.guesses = ["forward returns (y, cache), backward takes (dy, cache)"]
         self._watched = layers_of(net)
@@ -236,7 +238,7 @@ class Explicit:
         with recorded(self._watched, seen, pairs=True):
             output, cache = _two("forward", "y and a cache", self._guard.call("forward", self.net.forward, x))
             seen.tensors["output"] = to_numpy(output, "forward", "the output")
-            doutput = _through(self._loss, seen, output, target, dy)
+            doutput = _through(self.loss, seen, output, target, dy)
             dx, grads = _two(
                 "backward", "dx and gradients", self._guard.call("backward", self.net.backward, doutput, cache)
             )
@@ -266,7 +268,7 @@ class Stateful:
     def __init__(self, net: Any, guard: Guard, loss: MyLoss | None) -> None:
         self._net = net
         self._guard = guard
-        self._loss = loss
+        self.loss = loss
         self.title = type(net).__name__
         self.guesses = ["forward(x) and backward(dy) keep their pass on the network"]
         self.layers = layers_of(net)
@@ -277,10 +279,12 @@ class Stateful:
 
     def run(self, x: Array, target: Array, dy: Array | None, seen: Observation) -> None:
         """One free pass."""
+        if callable(clear := getattr(self._net, "zero_grad", None)):
+            self._guard.run("zero_grad", clear)
         with recorded(self.layers, seen, pairs=False):
             output = self._guard.call("forward", self._net.forward, x)
             seen.tensors["output"] = to_numpy(output, "forward", "the output")
-            dx = self._guard.run("backward", self._net.backward, _through(self._loss, seen, output, target, dy))
+            dx = self._guard.run("backward", self._net.backward, _through(self.loss, seen, output, target, dy))
         if dx is not None and not isinstance(dx, Mapping):
             seen.tensors["dx"] = to_numpy(dx, "backward", "dx")
         _with_gradients(seen, {slot.name: slot.gradient() for slot in self.slots() if slot.gradient})
@@ -300,6 +304,7 @@ class WithLoss:
     def __init__(self, net: Any, guard: Guard) -> None:
         self._net = net
         self._guard = guard
+        self.loss = None
         self.title = type(net).__name__
         self.guesses = ["loss(x, y) gives (loss, grads) and loss(x) the scores"]
         self.layers: dict[str, Any] = {}
@@ -329,7 +334,7 @@ class Adapted:
     def __init__(self, adapter: NetworkAdapter, guard: Guard, loss: MyLoss | None) -> None:
         self._adapter = adapter
         self._guard = guard
-        self._loss = loss
+        self.loss = loss
         self.title = "the adapted network"
         self.guesses: list[str] = []
         self.layers = dict(adapter.layers)
@@ -357,7 +362,7 @@ class Adapted:
         with recorded(self.layers, seen, pairs=False):
             output = self._guard.call("forward", self._adapter.forward, x)
             seen.tensors["output"] = to_numpy(output, "forward", "the output")
-            doutput = _through(self._loss, seen, output, target, dy)
+            doutput = _through(self.loss, seen, output, target, dy)
             dx = self._guard.run("backward", self._adapter.backward, doutput)
         if dx is not None:
             seen.tensors["dx"] = to_numpy(dx, "backward", "dx")

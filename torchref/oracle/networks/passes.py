@@ -31,7 +31,7 @@ class Signals(NamedTuple):
 
     `tensors` by name in the order of computation: "output/<layer>", "output" (the last of them again), "loss",
     "doutput", and backward for each layer "dx/<layer>" and "grad/<layer>.<parameter>"; `magnitudes` has S of each.
-    `seen` is what each layer was given; `kinks` names the layers where the input is too near a kink to judge.
+    `seen` is what each layer, and "loss", was given; `kinks` names the layers too near whose kink the input is to judge.
     """
 
     tensors: dict[str, Tensor]
@@ -81,7 +81,7 @@ def run(
     sizes |= {"loss": of_loss.value, "doutput": of_loss.doutput}
     dy, s_dy = _swapped(swaps, "doutput", dy, of_loss.doutput)
 
-    seen = {}
+    seen = {"loss": magnitude.Values(output.detach(), value.detach(), dy)}
     for name, layer, given, y, sx in reversed(calls):
         names = [parameter for parameter, _ in layer.named_parameters()]
         dx, *grads = torch.autograd.grad(y, [given, *(p for _, p in layer.named_parameters())], dy)

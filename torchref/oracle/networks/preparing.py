@@ -15,7 +15,6 @@ from torchref.oracle.networks.matching import Blocks, match_layers, match_parame
 from torchref.oracle.networks.mine import Mine, Observation, Stateful
 from torchref.oracle.networks.passes import Upstream, run
 from torchref.oracle.networks.session import Draw, Session
-from torchref.oracle.networks.slots import Slot
 from torchref.oracle.subjects.subject import Misbehaviour
 from torchref.oracle.thinning import Masks, thinned
 
@@ -60,7 +59,7 @@ def prepare(
     """
     inputs = to_array(x)
     dtype, remarks = precision(mine, inputs)
-    inputs = inputs.astype(dtype)
+    inputs = inputs if inputs.dtype == dtype else inputs.astype(dtype)
     module = thinned(prepared(torch_module, getattr(torch, str(dtype))), masks)
     taken = chain_of(module, to_tensor(inputs))
     aim = aim_of(taken, loss, target, inputs, seed)
@@ -80,14 +79,13 @@ def prepare(
 
 
 def precision(mine: Mine, x: Array) -> tuple[np.dtype[Any], list[str]]:
-    """That of the candidate's parameters, or of x if it shows none."""
+    """That of x, or of the candidate's parameters if all of them are wider: torch's are float32 unless one asks."""
     if not np.issubdtype(x.dtype, np.floating):
         raise ValueError(f"x has dtype {x.dtype}, expected float32 or float64")
-    held: set[np.dtype[Any]] = {np.dtype(str(slot.get().dtype)) for slot in mine.slots()}
-    if not held or x.dtype in held:
+    held = {np.dtype(str(slot.get().dtype)) for slot in mine.slots()}
+    if held != {np.dtype(np.float64)} or x.dtype == np.float64:
         return x.dtype, []
-    dtype = max(held, key=lambda one: one.itemsize)
-    return dtype, [f"your parameters are {dtype} and x {x.dtype}: all is done in {dtype}"]
+    return np.dtype(np.float64), [f"your parameters are float64 and x {x.dtype}: all is done in float64"]
 
 
 def aim_of(taken: Chain, loss: Any, target: Any, x: Array, seed: int) -> Aim:
@@ -140,8 +138,3 @@ def _distance(y: Any, tensor: Tensor) -> float:
     if not isinstance(y, np.ndarray) or y.shape != tuple(tensor.shape):
         return np.inf
     return float(np.abs(y - to_array(tensor)).max(initial=0.0))
-
-
-def unused(slots: Mapping[str, Slot], used: Mapping[str, Any]) -> list[str]:
-    """Parameters that were found and have no counterpart."""
-    return [name for name in slots if name not in used]

@@ -11,9 +11,9 @@ from torch import nn
 from torchref.oracle.candidate import to_tensor
 from torchref.oracle.comparison import Array, Comparison, to_array
 from torchref.oracle.kinds.kind import Trial
-from torchref.oracle.networks.localising import Wrong, forced, judged, own_faults
+from torchref.oracle.networks.localising import Wrong, forced, forced_loss, judged, own_faults
 from torchref.oracle.networks.matching import Blocks, Matching
-from torchref.oracle.networks.mine import Mine, Observation
+from torchref.oracle.networks.mine import Mine, Observation, number
 from torchref.oracle.networks.passes import Signals, run
 from torchref.oracle.networks.slots import Slot
 from torchref.oracle.purity import aliases, changed, snapshot, verdict
@@ -92,7 +92,7 @@ class Session:
             samples = len(first.x) - 1 if len(first.x) > 2 and turn % 2 else len(first.x) + 1
             rows = np.resize(rng.permutation(len(first.x)), samples)
             draw = Draw(
-                _near(rng, first.x[rows]),
+                _near(rng, first.x[rows] if turn % 2 else -first.x[rows]),
                 first.target[rows],
                 {name: _near(rng, array) for name, array in first.parameters.items()},
             )
@@ -104,7 +104,7 @@ class Session:
         """One pass; `look` into the layers too."""
         signals = self.oracle(draw)
         passed = Passed(draw, signals)
-        x, target = np.array(draw.x), np.array(draw.target)
+        x, target = as_laid(draw.x), as_laid(draw.target)
         upstream = None if self.own_loss else np.array(to_array(signals.tensors["doutput"]))
         given = {"x": x, "target": target} | ({} if upstream is None else {"dy": upstream})
         live = {name: value for name, slot in self.slots.items() if isinstance(value := slot.get(), np.ndarray)}
@@ -118,7 +118,7 @@ class Session:
             now = {name: self.slots[name].get() for name in live}
             own = {n: a for n, a in results.items() if n in ("output", "doutput", "dx")}
             passed.conduct = [
-                verdict("leaves its arguments alone", changed(before, given | now)),
+                verdict("the network leaves its arguments alone", changed(before, given | now)),
                 verdict("results are not aliased", aliases(own, given | live)),
             ]
             passed.mine = self.translated({name: np.array(array) for name, array in results.items()}, signals)
@@ -126,7 +126,7 @@ class Session:
             if "loss" in passed.mine:
                 passed.mine["loss"] = _typed(passed.mine["loss"], signals)
             passed.free = judged(signals, passed.mine, self.layers)
-            if not signals.kinks:
+            if not signals.kinks and look:
                 passed.wrong = own_faults(self.layers, self.loss, draw.x, draw.target, passed.mine, signals)
         if look:
             self._force(passed)
@@ -151,11 +151,21 @@ class Session:
 
     def _force(self, passed: Passed) -> None:
         """Give every layer that can be called alone the oracle's exact input and upstream gradient."""
+        if self.own_loss and self.mine.loss is not None:
+            output, target = to_array(passed.signals.seen["loss"].x), passed.draw.target
+            try:
+                value, doutput = self.mine.loss.run(np.array(output), np.array(target))
+                made = {"loss": _typed(number(value), passed.signals), "doutput": to_numpy(doutput, "loss", "doutput")}
+            except Misbehaviour as trouble:
+                passed.troubles.append(trouble)
+            else:
+                passed.forced["loss"] = forced_loss(self.loss, output, target, made, self.seed)
         for name, block in self.blocks.layers.items():
             if name not in self.mine.layers:
                 continue
             x = np.array(to_array(passed.signals.seen[block[0]].x))
             dy = np.array(to_array(passed.signals.seen[block[-1]].dy))
+            self.load(passed.draw.parameters)  # as what went before may have changed them
             try:
                 came = self.mine.alone(name, np.array(x), np.array(dy))
                 seen = {key: np.array(to_numpy(value, f"{name}'s call", key)) for key, value in came.items()}
@@ -169,6 +179,12 @@ class Session:
                     own[f"grad {short}"] = partner.back(seen[f"grad {partner.mine}"])
             layers = {part: self.layers[part] for part in block}
             passed.forced[block[-1]] = forced(block[-1], layers, x, dy, own, self.seed)
+
+
+def as_laid(array: Array) -> Array:
+    """A copy that lies in memory as the array does, with negative strides too."""
+    flip = tuple(slice(None, None, -1 if stride < 0 else 1) for stride in array.strides)
+    return np.array(array[flip], order="K")[flip]
 
 
 def _typed(value: Any, signals: Signals) -> Any:

@@ -12,7 +12,27 @@ from torchref.oracle.subjects.subject import Misbehaviour
 
 PARAMETERS = ("params", "parameters", "weights")
 GRADIENTS = ("grads", "gradients", "grad", "dparams")
-SIGNALS = frozenset(["x", "inp", "inputs", "input", "out", "output", "outputs", "y", "z", "a", "h", "s", "act", "mask", "cache", "last_input", "last_output"])
+SIGNALS = frozenset(
+    [
+        "x",
+        "inp",
+        "inputs",
+        "input",
+        "out",
+        "output",
+        "outputs",
+        "y",
+        "z",
+        "a",
+        "h",
+        "s",
+        "act",
+        "mask",
+        "cache",
+        "last_input",
+        "last_output",
+    ]
+)
 """Attributes that layers keep their pass in: not parameters, even where there is a gradient by a fitting name."""
 
 

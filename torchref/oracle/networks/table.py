@@ -3,16 +3,19 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from torch import nn
 
 from torchref.oracle.comparison import Array, Comparison
 from torchref.oracle.kinds.kind import Trial
-from torchref.oracle.networks.localising import layer_of, local_trial, part_of
+from torchref.oracle.networks.behaviour import Conduct
+from torchref.oracle.networks.localising import Wrong, layer_of, local_trial, part_of
 from torchref.oracle.networks.session import Passed, Session
 from torchref.oracle.verdict import Cell, Row
 
 WHOLE = "network"
 """The slug of the row for what cannot be said of one layer."""
+LOSS = ("loss", "doutput")
 OUTPUT = "output of the network"
 """The slug of the row for it, where it is not the last layer's."""
 BEHAVIOUR = "behaviour"
@@ -33,7 +36,12 @@ class Fault:
 
 
 def column(part: str) -> str:
-    """What a column is called: "forward", "dx", "dweight"."""
+    """The column of a part: "forward", "dx", "dweight"; of the loss its value and its gradient."""
+    return {"loss": "forward", "doutput": "dx"}.get(part, named(part))
+
+
+def named(part: str) -> str:
+    """What a part is called: "forward", "dx", "dweight", "loss", "doutput"."""
     return "forward" if part == "y" else f"d{part.removeprefix('grad ')}" if part.startswith("grad ") else part
 
 
@@ -48,7 +56,7 @@ def order(session: Session) -> list[tuple[str, str]]:
     names = list(session.layers)
     parts = parts_of(session.layers)
     backward = [(name, part) for name in reversed(names) for part in parts[1:]]
-    return [*((name, "y") for name in names), ("", "y"), ("loss", "y"), ("loss", "dx"), *backward]
+    return [*((name, "y") for name in names), ("", "y"), ("loss", "loss"), ("loss", "doutput"), *backward]
 
 
 def faults_of(session: Session, passes: Sequence[Passed]) -> list[Fault]:
@@ -63,12 +71,10 @@ def faults_of(session: Session, passes: Sequence[Passed]) -> list[Fault]:
                     found[key] = Fault(*key, comparison, trials, True, turn)
         for wrong in passed.wrong:
             key = (layer_of(wrong.name), part_of(wrong.name))
-            layer = session.layers.get(key[0])
-            alone = _covering(session, passed, key)
-            if key in found or (alone is not None and not _right(session, alone, key)):
+            if key in found:
                 continue
-            trials = () if layer is None else (local_trial(wrong, passed.mine, layer, session.seed),)
-            found[key] = Fault(*key, wrong.comparison, trials, alone is None and layer is not None, turn)
+            trials = (_local(session, passed, wrong),) if key[0] else ()
+            found[key] = Fault(*key, wrong.comparison, trials, False, turn)
     places = {key: place for place, key in enumerate(order(session))}
     return sorted(found.values(), key=lambda fault: places[fault.layer, fault.part])
 
@@ -78,21 +84,13 @@ def spot(session: Session, name: str, part: str) -> tuple[str, str]:
     if part.startswith("grad ") and "." in part:
         layer, _, parameter = part.removeprefix("grad ").rpartition(".")
         return layer, f"grad {parameter}"
-    if part == "dx":
+    if part == "dx" and name in session.layers:
         return next(block[0] for block in session.blocks.layers.values() if block[-1] == name), part
     return name, part
 
 
-def _covering(session: Session, passed: Passed, key: tuple[str, str]) -> Trial | None:
-    """The trial in which that part of that layer was judged alone; None if it was not."""
-    for name, trial in passed.forced.items():
-        if any(spot(session, name, c.tensor) == key for c in trial.comparisons):
-            return trial
-    return None
-
-
-def _right(session: Session, trial: Trial, key: tuple[str, str]) -> bool:
-    return all(c.passed for c in trial.comparisons if spot(session, trial.case.slug, c.tensor) == key)
+def _local(session: Session, passed: Passed, wrong: Wrong) -> Trial:
+    return local_trial(wrong, passed.mine, session.layers, session.loss, passed.draw.target, session.seed)
 
 
 def cells(session: Session, passes: Sequence[Passed], faults: Iterable[Fault]) -> dict[tuple[str, str], Cell]:
@@ -123,20 +121,18 @@ def rows(
     session: Session,
     table: Mapping[tuple[str, str], Cell],
     shapes: Mapping[str, str],
-    conduct: Iterable[tuple[str, Comparison]],
+    conduct: Iterable[Conduct],
 ) -> tuple[Row, ...]:
     """One for each layer in order, then the network's output and the loss where they were judged, and its behaviour."""
     parts = parts_of(session.layers)
     behaviour: dict[str, Cell] = {}
-    for layer, comparison in conduct:
-        if not comparison.passed or layer not in behaviour:
-            status = "ok" if comparison.passed else "wrong"
-            note = "" if comparison.passed else str(comparison)
-            behaviour[layer] = Cell(comparison.ratio, comparison.passed, status, note)
+    for layer, comparisons in conduct:
+        wrong = next((c for c in comparisons if not c.passed), None)
+        behaviour[layer] = Cell(0.0, True) if wrong is None else Cell(np.inf, False, "wrong", str(wrong))
     found = []
     last = next(reversed(session.layers))
     for name in (*session.layers, "", "loss"):
-        own = {column(part): table[name, part] for part in parts if (name, part) in table}
+        own = {column(part): table[name, part] for part in (*parts, *LOSS) if (name, part) in table}
         if name and name in behaviour:
             own[BEHAVIOUR] = behaviour[name]
         if name in session.layers:
