@@ -38,7 +38,8 @@ const pixel = (canvas, x, y) => {
   const ratio = canvas.width / parseFloat(canvas.style.width);
   return [...canvas.getContext("2d").getImageData(Math.round(x * ratio), Math.round(y * ratio), 1, 1).data].slice(0, 3);
 };
-try { (() => { STEPS })(); } catch (error) { trouble.push(String(error)); }
+(async () => {
+try { await (async () => { STEPS })(); } catch (error) { trouble.push(String(error)); }
 seen.trouble = trouble;
 const asked = performance.getEntriesByType("resource").map((entry) => entry.name);
 seen.asked = asked.filter((name) => !name.startsWith("data:"));
@@ -46,6 +47,7 @@ const pre = document.createElement("pre");
 pre.id = "seen";
 pre.textContent = JSON.stringify(seen);
 document.body.append(pre);
+})();
 </script>"""
 
 
@@ -129,6 +131,10 @@ def test_a_failing_report_is_drawn_and_answers_to_keys(failing, verdict):
         keep("colours", [1, 6, 7].map((column) => middle(difference, column)));
         keep("copied", [...document.querySelectorAll(".copy")].every((b) => !b.hidden));
         keep("text", document.body.innerText);
+        const button = document.querySelector(".copy");
+        button.click();
+        await new Promise((done) => setTimeout(done, 100));
+        keep("clicked", [button.textContent, getSelection().toString()]);
         """,
     )
     assert seen["trouble"] == []
@@ -155,6 +161,7 @@ def test_a_failing_report_is_drawn_and_answers_to_keys(failing, verdict):
     right, also_right, wrong = seen["colours"]
     assert right == also_right != wrong
     assert seen["copied"]
+    assert seen["clicked"] in (["Copied", ""], ["Selected", verdict.findings[0].reproduce])
     for text in ("FAIL", "dx is wrong", "reproduce", "Every case"):
         assert text in seen["text"]
 

@@ -82,6 +82,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
 def _picture(picture: Picture) -> dict[str, Any]:
     return {
         "at": None if picture.at is None else list(picture.at),
+        "axes": picture.axes,
         "mine": None if picture.mine is None else _array(picture.mine),
         "oracle": _array(picture.oracle),
     }

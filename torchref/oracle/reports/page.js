@@ -112,9 +112,10 @@
         canvas.addEventListener("keydown", (event) => this.key(event));
         for (const kind of ["pointermove", "pointerdown"]) canvas.addEventListener(kind, (event) => this.point(event, canvas));
         const caption = make("figcaption", {}, map.name);
-        if (map.name === "difference") caption.append(make("span", { textContent: " mine − oracle; • differs visibly" }));
+        if (map.name === "difference") caption.append(make("span", { textContent: " (mine − oracle)" }));
         const ends = said(map.scale, 3);
-        const bar = make("div", { className: "bar" }, `−${ends}`, make("i"), `+${ends}`);
+        const dots = map === this.difference ? " • differs" : "";
+        const bar = make("div", { className: "bar" }, `−${ends}`, make("i"), `+${ends}${dots}`);
         bar.setAttribute("aria-hidden", "true");
         if (!map.scale) bar.replaceChildren("all finite ones are 0");
         row.append(make("figure", {}, caption, canvas, bar));

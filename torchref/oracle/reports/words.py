@@ -182,6 +182,6 @@ def effort(verdict: Verdict) -> str:
     """How much was done: "352 tensors in 18 cases, 0.8 s, seed 7"."""
     ran = [row for row in verdict.rows if not row.skipped]
     tensors = verdict.tensors or sum(len(row.cells) for row in ran)
-    rows = "layer" if verdict.diagram else "case"
-    counts = f"{tensors} tensor{'s' * (tensors != 1)} compared in {len(ran)} {rows}{'s' * (len(ran) != 1)}"
+    rows, count = ("layer", len(verdict.diagram)) if verdict.diagram else ("case", len(ran))
+    counts = f"{tensors} tensor{'s' * (tensors != 1)} compared in {count} {rows}{'s' * (count != 1)}"
     return f"{counts}, {verdict.seconds:.1f} s, seed {verdict.seed}"
