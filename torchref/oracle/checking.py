@@ -82,7 +82,7 @@ def check(
         raise ValueError(f"time_limit is {time_limit!r}, expected a number of seconds above 0")
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise ValueError(f"seed is {seed!r}, expected a whole number from 0")
-    kind = find(like)
+    kind = find(like, shape)
     declared = Declared(layouts(kind, layout, weight, bias), dict(arguments or {}), time_limit)
     subject = choose(forward, backward, kind, declared, title)
     reasons = skips(subject, kind)
@@ -99,7 +99,7 @@ def check(
     options = Options(
         seed=seed,
         dtypes=_words("dtypes", dtypes),
-        unsupported=frozenset(_words("unsupported", unsupported)),
+        unsupported=frozenset(_words("unsupported", unsupported)) | subject.forgoes,
         cases=_words("cases", cases),
         command=command or _snippet(subject.title, like, said, seed),
         save_to=None if save_to is None else Path(save_to),

@@ -55,7 +55,7 @@ class Call:
         gap = False
         for parameter in self.parameters:
             if self.roles[parameter.name] not in values:
-                gap = True
+                gap = gap or parameter.kind is not Parameter.VAR_POSITIONAL
             elif parameter.kind is Parameter.KEYWORD_ONLY or gap:
                 keywords[parameter.name] = values[self.roles[parameter.name]]
             else:
@@ -100,6 +100,11 @@ def meaning(role: str) -> str:
     return f"the {'width' if place.startswith('1') else 'height'} of {name}" if place else MEANINGS.get(name, name)
 
 
+def _is_mask(parameter: Parameter, roles: Sequence[str]) -> bool:
+    """Whether it is the mask that one may leave out, as in forward(x, *mask)."""
+    return parameter.kind is Parameter.VAR_POSITIONAL and "mask" in assign([parameter.name], roles, {}).values()
+
+
 def understand(
     function: Callable[..., Any],
     roles: Sequence[str],
@@ -133,7 +138,7 @@ def understand(
     if parameters is None:
         plain = [Parameter(role, Parameter.POSITIONAL_ONLY) for role in fallback]
         return Call(function, name, tuple(plain), {role: role for role in fallback})
-    ordinary = [p for p in parameters if p.kind not in VARIABLE]
+    ordinary = [p for p in parameters if p.kind not in VARIABLE or _is_mask(p, roles)]
     found = assign([p.name for p in ordinary], roles, declared)
     left = [role for role in fallback if role not in found.values()]
     if first and first not in found.values():

@@ -7,14 +7,17 @@ from torchref.oracle.subjects.arrays import describe, is_array
 from torchref.oracle.subjects.names import plain, synonyms
 from torchref.oracle.subjects.subject import Misbehaviour
 
-AROUND = (("d", ""), ("grad", ""), ("", "grad"), ("gradient", ""), ("", "gradient"), ("g", ""), ("dj", ""), ("dl", ""))
-AROUND = (*AROUND, ("dloss", ""), ("dld", ""), ("djd", ""), ("delta", ""), ("nabla", ""), ("", "delta"))
+BEFORE, AFTER = (
+    ("d", "grad", "gradient", "g", "dj", "dl", "dloss", "dld", "djd", "delta", "nabla"),
+    ("grad", "gradient", "delta"),
+)
 """What is put before or after a tensor's name to name its gradient."""
 
 
 def words(names: Iterable[str]) -> list[str]:
     """What gradients of tensors of these names are called, in plain letters: dw, gradw, wgrad, … of "W"."""
-    return [f"{before}{plain(name)}{after}" for name in names for before, after in AROUND]
+    plainly = [plain(name) for name in names]
+    return [f"{word}{name}" for name in plainly for word in BEFORE] + [f"{n}{word}" for n in plainly for word in AFTER]
 
 
 def find_gradient(keys: Iterable[str], role: str, theirs: str) -> str | None:

@@ -28,7 +28,7 @@ SYNONYMS: dict[str, str] = {
     "connections": "connections connection table connectiontable connectivity",
     "size": "size outputsize canvas canvassize shape",
     "value": "value fill fillvalue constant",
-    "mask": "mask keep kept",
+    "mask": "mask masks keep kept",
     "p": "p prob probability dropprob droprate rate dropoutrate dropout dropoutprob pdrop ratio",
     "1-p": "keepprob keepprobability pkeep keeprate",
     "a": "a alpha amplitude slope",
@@ -38,6 +38,23 @@ SYNONYMS: dict[str, str] = {
     "rng": "rng generator randomstate",
     "seed": "seed",
     "training": "training train istraining trainflg trainmode",
+    "momentum": "momentum mu rho beta gamma m",
+    "weight_decay": "weightdecay decay wd l2 lam lambda lambd reg regularization",
+    "decay": "decay lam lambda lambd reg l2 wd weightdecay alpha strength coef c regularization",
+    "reduction": "reduction reduce",
+    "onehot": "onehot yonehot tonehot targetonehot targetsonehot onehottarget onehottargets onehotlabels labelsonehot "
+    "onehoty onehott",
+    "target": "target targets t ytrue truth label labels groundtruth gt desired expected actual y correct d",
+    "output": "output outputs yhat ypred pred preds prediction predictions predicted logits logit scores score x z al "
+    "a o out p probs probabilities h input inputs net dvalues y",
+    "params": "params parameters p",
+    "gradients": "grads gradients grad g dparams",
+    "w": "w weight weights theta x param",
+    "dw": "dw gradient grad g grads dweight dtheta dx dparam",
+    "v": "v velocity vel vw",
+    "state": "state velocities cache velocity memory",
+    "shape": "shape size dims",
+    "fan_in": "fanin",
     "settings": "convparam convparams poolparam poolparams dropoutparam dropoutparams param hparameters hparams "
     "hyperparameters config cfg options opts parameters params hparam",
 }

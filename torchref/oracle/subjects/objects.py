@@ -1,6 +1,5 @@
 """Layers as objects: classes, factories and single objects, with explicit caches or with their pass on themselves."""
 
-import copy
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -15,26 +14,22 @@ from torchref.oracle.subjects.arrays import is_array
 from torchref.oracle.subjects.calls import Call, named, parameters_of, understand
 from torchref.oracle.subjects.configuration import misshapen, same, settings_of
 from torchref.oracle.subjects.declared import Declared
-from torchref.oracle.subjects.names import assign, plain
+from torchref.oracle.subjects.names import assign
 from torchref.oracle.subjects.object_candidate import ObjectCandidate
+from torchref.oracle.subjects.parts import BACKWARD, DERIVATIVE, FORWARD, RESET, bound, find, method
 from torchref.oracle.subjects.places import Place, at, attributes, find_parameters
+from torchref.oracle.subjects.sources import Source
 from torchref.oracle.subjects.subject import Misbehaviour
 from torchref.oracle.subjects.theirs import Theirs
-
-FORWARD = "forward forwardpass fprop feedforward forwardpropagation call apply activate propagate predict function fn"
-BACKWARD = "backward backwardpass bprop backprop backpropagate backpropagation backwardpropagation back"
-DERIVATIVE = "derivative gradient grad prime deriv df slope dfunction fprime dactivation"
-"""What methods are called, in plain letters."""
-RESET = "zerograd zerograds zerogradient zerogradients cleargrad cleargrads resetgrad resetgrads cleargradients"
 
 
 class Objects(Theirs):
     """A class or factory of layers, or one layer."""
 
-    def __init__(self, source: Any, kind: Kind, title: str, said: Declared, adapter: Adapter | None = None) -> None:
+    def __init__(self, source: Source, kind: Kind, title: str, said: Declared, adapter: Adapter | None = None) -> None:
         super().__init__(kind, title, said)
         self.source, self.adapter = source, adapter or Adapter()
-        self.single = adapter is None and not is_maker(source)
+        self.single = source.make is None
         self.make_call = None if self.single else self._understand_maker()
         self.stateful = True
         self.forward_call: Call | None = None
@@ -51,7 +46,8 @@ class Objects(Theirs):
             self._understand(layer)
 
     def _understand_maker(self) -> Call:
-        maker = self.source
+        maker = self.source.make
+        assert maker is not None
         names = [p.name for p in parameters_of(maker) or []]
         settings = [role for role in self.roles() if role not in ("settings",)]
         arrays = "weight" in assign(names, [*settings, "weight"], self.said.arguments).values()
@@ -70,25 +66,23 @@ class Objects(Theirs):
 
     def _understand(self, layer: Any) -> None:
         """Find the methods, and what they take."""
-        forward = self._method(layer, self.adapter.forward, FORWARD)
-        if forward is None and callable(layer):
-            forward = "__call__"
-        if forward is None:
-            raise ValueError(f"{named(layer)} has no forward method, it has {_methods(layer)}")
+        forward = find(layer, self.adapter.forward, FORWARD, "forward method")
         said = self.said.arguments
-        bound = self._bound(layer, forward)
+        function = bound(layer, forward)
         mask = ["mask"] if self.masked else []
-        self.forward_call = understand(bound, ["x", *mask, "training"], said, first="x", fallback=["x"])
+        self.forward_call = understand(function, ["x", *mask, "training"], said, first="x", fallback=["x"])
         if mask and not self.forward_call.has("mask"):
             raise ValueError(
                 f"{named(layer)} takes no mask: dropout is judged on a given one (an argument called mask)"
             )
         self.forward_method = forward
-        backward = self._method(layer, self.adapter.backward, BACKWARD)
+        backward = method(layer, self.adapter.backward, BACKWARD)
         if backward is None and self.kind.family == "activation":
-            backward = self._method(layer, "", DERIVATIVE)
+            backward = method(layer, "", DERIVATIVE)
             self.derivative = "x"
         self.backward = backward is not None
+        for part, what in ((forward, "forward"), (backward, "backward")):
+            self.guess(f"{part} is the {what} part" if isinstance(part, str) and part not in ("__call__", what) else "")
         if backward is not None:
             self._understand_backward(layer, backward)
         own = attributes(layer)
@@ -98,58 +92,40 @@ class Objects(Theirs):
 
     def _understand_backward(self, layer: Any, backward: Any) -> None:
         self.backward_method = backward
-        bound = self._bound(layer, backward)
+        function = bound(layer, backward)
         if self.derivative:
-            self.backward_call = understand(bound, [], {}, first="x", fallback=["x"])
+            self.backward_call = understand(function, [], {}, first="x", fallback=["x"])
             self.guess(f"{self.backward_call.name} is f′ as a function of the input: dx = dy·f′")
             self.stateful = False
             return
         roles = ["dy", "cache", "lr", "x", "y", *self.kind.parameters]
         fallback = ["dy", "cache"]
-        self.backward_call = understand(bound, roles, self.said.arguments, first="dy", fallback=fallback)
+        self.backward_call = understand(function, roles, self.said.arguments, first="dy", fallback=fallback)
         self.guess(self.backward_call.said)
         self.stateful = "cache" not in self.backward_call.roles.values()
-
-    def _method(self, layer: Any, wanted: Any, words: str) -> Any:
-        """The name of a method by one of these words, or what the adapter has in its place."""
-        if callable(wanted) or wanted is None:
-            return wanted
-        own = attributes(layer)
-        for word in (plain(wanted), *words.split()):
-            if word and word in own and callable(getattr(layer, own[word])):
-                if own[word] not in ("forward", "backward"):
-                    self.guess(f"{named(layer)}.{own[word]} is the {words.split()[0]} part")
-                return own[word]
-        return None
-
-    def _bound(self, layer: Any, method: Any) -> Callable[..., Any]:
-        if callable(method):
-            return partial(method, layer)
-        found: Callable[..., Any] = getattr(layer, method)
-        return found
 
     def unfit(self, case: Case) -> str:
         """Why a single layer cannot be asked a case: it is configured in another way."""
         if not self.single:
             return ""
-        found = settings_of(self.source, case.config)
+        found = settings_of(self.source.thing, case.config)
         for name, wanted in case.config.items():
             if name in found and not same(found[name], wanted):
                 return f"the object has {name} {found[name]}, not {wanted}"
             if name in self.settings and name not in found and not self.usual(name, case.config):
                 return f"the object shows no {name}"
-        return misshapen(self.source, self.kind, case, self.said)
+        return misshapen(self.source.thing, self.kind, case, self.said)
 
     def build(self, config: Mapping[str, Any], parameters: Mapping[str, Any], *, probe: bool = False) -> Any:
         """A layer of this configuration, as the user's code makes it."""
         if self.make_call is None:
-            return self.maker.call("construction", copy.deepcopy, self.source)
+            return self.source.copy(self.maker)
         self.demand(self.make_call, config)
         values = self.values(config) | {"use_bias": config.get("bias", True)}
         values |= {"dtype": config["dtype"]} if "dtype" in config else {}
         if probe:
             twin = self.kind.twin(**{k: v for k, v in config.items() if k != "dtype"})
-            parameters = {name: p.detach().numpy().astype("float64") for name, p in twin.named_parameters()}
+            parameters = {name: p.detach().numpy().astype("float64") for name, p in twin.theirsparameters()}
             parameters = self.copies(parameters)
         values |= dict.fromkeys(self.kind.parameters)
         values |= {name: self.give(name, array, "construction") for name, array in parameters.items()}
@@ -164,10 +140,10 @@ class Objects(Theirs):
         assert self.forward_call is not None
         given = self.make_call is not None and self.make_call.has("weight")
         places = self._fill(layer, own, given=given)
-        forward = replace(self.forward_call, function=self._bound(layer, self.forward_method))
+        forward = replace(self.forward_call, function=bound(layer, self.forward_method))
         backward = self.backward_call
         if backward is not None:
-            backward = replace(backward, function=self._bound(layer, self.backward_method))
+            backward = replace(backward, function=bound(layer, self.backward_method))
         return ObjectCandidate(self, layer, forward, backward, own, places)
 
     def _fill(self, layer: Any, own: Mapping[str, Array], *, given: bool) -> dict[str, Place]:
@@ -184,7 +160,8 @@ class Objects(Theirs):
             places = {name: at(layer, path) for name, path in where.items()}
         else:
             places = self.maker.call("construction", find_parameters, layer, self.kind.parameters)
-        self.names |= {f"grad {name}": f"d{place.name}" for name, place in places.items() if place.name != name}
+        theirs = {f"grad {name}": f"d{place.name}" for name, place in places.items() if place.name != name}
+        self.names = {**self.names, **theirs}
         if given:
             return {name: place for name, place in places.items() if isinstance(place.get(), np.ndarray)}
         if missing := [name for name in own if name not in places]:
@@ -213,12 +190,3 @@ class Objects(Theirs):
 def where_is(where: Callable[[Any], Mapping[str, Any]], layer: Any, name: str) -> Any:
     """One of the arrays that an adapter's function gives."""
     return where(layer)[name]
-
-
-def is_maker(source: Any) -> bool:
-    """Whether something makes layers rather than being one: a class, or a function."""
-    return isinstance(source, type) or hasattr(source, "__code__") or isinstance(source, partial)
-
-
-def _methods(layer: Any) -> str:
-    return ", ".join(name for name in attributes(layer).values() if callable(getattr(layer, name))) or "no methods"

@@ -1,6 +1,7 @@
 """What all subjects that run somebody else's code have in common."""
 
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,14 +13,15 @@ from torchref.oracle.subjects.arrays import describe, is_array, to_numpy
 from torchref.oracle.subjects.calls import Call
 from torchref.oracle.subjects.declared import Declared
 from torchref.oracle.subjects.guard import Guard
-from torchref.oracle.subjects.names import HALVES, assign, pairs
+from torchref.oracle.subjects.names import HALVES, pairs
+from torchref.oracle.subjects.settings import Settings, half
 from torchref.oracle.subjects.subject import Incident, Misbehaviour
 
 FOLLOWS = ("kernel_size", "in_channels", "out_channels", "in_features", "out_features", "channels")
 """Settings that follow from the parameters' shapes."""
 
 
-class Theirs:
+class Theirs(ABC):
     """Somebody's code in one of its forms: a `Subject`.
 
     Attributes
@@ -30,30 +32,32 @@ class Theirs:
         What the user declared.
     lacks:
         Features that it is not asked for as its signature shows that it is without, with the reason.
+    forgoes:
+        The same of features of input.
     """
 
     def __init__(self, kind: Kind, title: str, said: Declared) -> None:
         self.kind, self.title, self.said = kind, title, said
-        self.names: dict[str, str] = {}
+        self.names: Mapping[str, str] = {}
+        self.guesses: tuple[str, ...] = ()
         self.stateful = False
         self.backward = True
         self.lacks: dict[str, str] = {}
+        self.forgoes: set[str] = set()
         self.guard = Guard(said.time_limit)
         self.maker = Guard(said.time_limit, may_draw=True)  # initial values are drawn from anywhere
-        self._guesses: dict[str, None] = {}
         configs = dict.fromkeys(name for case in kind.cases for name in case.config)
         self.settings = [name for name in dict.fromkeys([*kind.settings, *configs]) if name not in kind.parameters]
         self.masked: bool = getattr(kind, "masked", False)
 
-    @property
-    def guesses(self) -> tuple[str, ...]:
-        """What was not said and had to be guessed."""
-        return tuple(self._guesses)
-
     def guess(self, sentence: str) -> None:
         """Keep a guess, once."""
-        if sentence:
-            self._guesses[sentence] = None
+        if sentence and sentence not in self.guesses:
+            self.guesses = (*self.guesses, sentence)
+
+    @abstractmethod
+    def make(self, config: Mapping[str, Any], parameters: Mapping[str, Array]) -> Any:
+        """A candidate with this configuration and copies of these parameters."""
 
     def unfit(self, case: Case) -> str:  # noqa: ARG002
         """Why a case cannot be asked of it; "" if it can."""
@@ -107,7 +111,8 @@ class Theirs:
             return ""
         two = [f"{name} is {values[name]}" for name in self.kind.settings if isinstance(values.get(name), tuple)]
         if two and "TypeError" in what:
-            return f" [{', '.join(two)}: declare unsupported='rectangular' if only one number is meant to do]"
+            feature = "pairs" if "pairs" in self.kind.features else "rectangular"
+            return f" [{', '.join(two)}: declare unsupported={feature!r} if only one number is meant to do]"
         axes = self.kind.axes.get("weight", "")
         if "ValueError" in what and len(axes) > 1 and "weight" not in self.said.layouts:
             return " [if your weights are x @ W or have their axes in another order, declare weight=, such as 'IO']"
@@ -117,7 +122,8 @@ class Theirs:
         """Whether a setting has the value that code without it has, or follows from the parameters."""
         if name in FOLLOWS and self.kind.parameters:
             return name != "kernel_size" or ("weight" in self.kind.parameters and len(self.kind.axes["weight"]) > 1)
-        default = inspect.signature(self.kind.twin).parameters[name].default
+        asked = inspect.signature(self.kind.twin).parameters
+        default: Any = asked[name].default if name in asked else None
         if default is None and name == "stride":
             default = config["kernel_size"]
         return bool(np.array_equal(config[name], default))
@@ -131,7 +137,10 @@ class Theirs:
 
     def values(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """A configuration by role: the settings, the halves of pairs, and a dict of them all."""
-        values = {name: config[name] for name in self.settings if name in config}
+        asked = inspect.signature(self.kind.twin).parameters
+        values = {name: asked[name].default for name in self.settings if name in asked}
+        values = {name: value for name, value in values.items() if value not in (None, inspect.Parameter.empty)}
+        values |= {name: config[name] for name in self.settings if name in config}
         values |= {"1-p": 1 - values["p"]} if "p" in values else {}
         values |= {f"{n}[{i}]": half(values[n], i) for n in HALVES if n in values for i in (0, 1)}
         return values | {"settings": Settings(values), "training": True, "rng": np.random.default_rng(0), "seed": 0}
@@ -154,31 +163,3 @@ class Theirs:
         if len(result) != 2 or not is_array(result[0]):
             raise Misbehaviour(during, f"returns {describe(result)}, expected the output, or (output, cache)")
         return result
-
-
-def half(value: Any, place: int) -> Any:
-    """The height's or the width's number of a setting."""
-    return value[place] if isinstance(value, tuple) else value
-
-
-ABSENT = object()
-
-
-class Settings(dict[str, Any]):
-    """The settings as a dict, as cs231n has them (`pool_param["pool_height"]`): under any of their usual names."""
-
-    def __missing__(self, key: str) -> Any:
-        role = assign([key], list(self), {}).get(key)
-        if role is None:
-            raise KeyError(key)
-        return super().__getitem__(role)
-
-    def __contains__(self, key: object) -> bool:
-        return self.get(str(key), ABSENT) is not ABSENT
-
-    def get(self, key: str, default: Any = None) -> Any:
-        """The setting of that name, or the default."""
-        try:
-            return self[key]
-        except KeyError:
-            return default

@@ -1,0 +1,32 @@
+"""What was given to be checked: functions, what makes objects, or one object."""
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torchref.oracle.subjects.guard import Guard
+
+
+@dataclass(frozen=True)
+class Source:
+    """Functions, what makes objects, or one object.
+
+    Attributes
+    ----------
+    forward, backward:
+        Functions; of objects the names of their methods ("" for any usual one), or functions of the object.
+    make:
+        Makes objects; None if there are none, or one.
+    thing:
+        The one object.
+    """
+
+    forward: Any = ""
+    backward: Any = ""
+    make: Callable[..., Any] | None = None
+    thing: Any = None
+
+    def copy(self, guard: Guard) -> Any:
+        """A copy of the one object; None if there is none."""
+        return None if self.thing is None else guard.call("construction", copy.deepcopy, self.thing)
