@@ -110,7 +110,7 @@ class Theirs(ABC):
         if not what.startswith("raises"):
             return ""
         two = [f"{name} is {values[name]}" for name in self.kind.settings if isinstance(values.get(name), tuple)]
-        if two and "TypeError" in what:
+        if two and ("TypeError" in what or "ValueError" in what):
             feature = "pairs" if "pairs" in self.kind.features else "rectangular"
             return f" [{', '.join(two)}: declare unsupported={feature!r} if only one number is meant to do]"
         axes = self.kind.axes.get("weight", "")
