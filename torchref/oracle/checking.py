@@ -1,11 +1,13 @@
 """`check`: anybody's layer, activation, loss or optimiser against the catalogue of its kind."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from torchref.oracle.judging import Options, judge_subject
 from torchref.oracle.kinds import DTYPES, Kind, find
+from torchref.oracle.kinds.layer_kind import LayerKind
 from torchref.oracle.subjects.choosing import choose
 from torchref.oracle.subjects.declared import Declared, layouts
 from torchref.oracle.subjects.guard import TIME_LIMIT
@@ -99,7 +101,7 @@ def check(
     options = Options(
         seed=seed,
         dtypes=_words("dtypes", dtypes),
-        unsupported=frozenset(_words("unsupported", unsupported)) | subject.forgoes,
+        unsupported=frozenset(without) | subject.forgoes,
         cases=_words("cases", cases),
         command=command or _snippet(subject.title, like, said, seed),
         save_to=None if save_to is None else Path(save_to),
@@ -116,6 +118,13 @@ def skips(subject: Any, kind: Kind) -> dict[str, str]:
         if reason := "; ".join(lacking) or subject.unfit(case):
             reasons[case.slug] = reason
     return reasons
+
+
+def _unbiased(kind: Kind) -> Kind:
+    """The same kind with every case without a bias."""
+    assert isinstance(kind, LayerKind)
+    cases = tuple(replace(case, config={**case.config, "bias": False}) for case in kind.cases)
+    return replace(kind, cases=cases, parameters=tuple(name for name in kind.parameters if name != "bias"))
 
 
 def _snippet(title: str, like: Any, said: Mapping[str, Any], seed: int) -> Callable[[str], str]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -56,14 +57,19 @@ def choose(forward: Any, backward: Any, kind: Kind, said: Declared, title: str) 
 
 def subject(source: Source, kind: Kind, said: Declared, title: str, adapter: Adapter | None = None) -> Theirs:
     """The subject for what was given, by the kind's family."""
-    if kind.family in FAMILIES:
-        return FAMILIES[kind.family](source, kind, title, said)
+    if (family := FAMILIES.get(kind.family)) is not None:
+        return family(source, kind, title, said)
     if source.make is None and source.thing is None:
         return FunctionPair(source.forward, source.backward, kind, title, said)
     return Objects(source, kind, title, said, adapter)
 
 
-FAMILIES = {"loss": Losses, "penalty": Penalties, "optimizer": Optimizers, "initializer": Initializers}
+FAMILIES: dict[str, Callable[[Source, Kind, str, Declared], Theirs]] = {
+    "loss": Losses,
+    "penalty": Penalties,
+    "optimizer": Optimizers,
+    "initializer": Initializers,
+}
 """Of what is called in other ways than a layer."""
 
 

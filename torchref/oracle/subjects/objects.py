@@ -125,7 +125,7 @@ class Objects(Theirs):
         values |= {"dtype": config["dtype"]} if "dtype" in config else {}
         if probe:
             twin = self.kind.twin(**{k: v for k, v in config.items() if k != "dtype"})
-            parameters = {name: p.detach().numpy().astype("float64") for name, p in twin.theirsparameters()}
+            parameters = {name: p.detach().numpy().astype("float64") for name, p in twin.named_parameters()}
             parameters = self.copies(parameters)
         values |= dict.fromkeys(self.kind.parameters)
         values |= {name: self.give(name, array, "construction") for name, array in parameters.items()}
