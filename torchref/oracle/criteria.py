@@ -26,6 +26,9 @@ DRIFT = 1e-9
 """Criterion 8: relative distance of parameters allowed after DRIFT_STEPS steps in float64."""
 DRIFT_STEPS = 1_000
 
+MEASURED = 128
+"""Criterion 9: roundings allowed in any torch module, in eps·D, D measured."""
+
 
 def unit(oracle: Any) -> float:
     """Machine epsilon of the oracle's dtype."""

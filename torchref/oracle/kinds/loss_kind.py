@@ -15,7 +15,7 @@ from torchref.oracle.conduct import check_loss_conduct, harm, mutation
 from torchref.oracle.inputs import LAYOUTS
 from torchref.oracle.kinds.kind import Case, Draw, Trial
 from torchref.oracle.loss import loss_gradient
-from torchref.oracle.subjects.subject import Misbehaviour, Subject
+from torchref.oracle.subjects.subject import Incident, Misbehaviour, Subject
 
 NARROW, LARGE = "uint8 labels", "outputs of 1e4"
 NON_FINITE = {"NaN inside": np.nan, "infinity inside": np.inf, "minus infinity inside": -np.inf}
@@ -63,7 +63,7 @@ class LossKind:
         """Run a candidate once beside the oracle; whatever it does, a `Trial` comes back."""
         draw = Draw(seed, (self.name, case.slug, dtype, variety))
         reference: nn.Module = self.twin(**case.config)
-        output, target = self.draw(draw, case, dtype, variety)
+        output, target = self.draw(draw, case, dtype, variety, reference)
         output = subject.arrange("output", output)
         given = {"output": output, "target": target}
         oracle = loss_gradient(reference, to_tensor(output), to_tensor(target))._asdict()
@@ -71,13 +71,14 @@ class LossKind:
         theirs = {"loss": oracle["value"], "doutput": oracle["doutput"]}
         mine, trouble, conduct = self._observe(subject, case, variety, given)
         conduct = [*mutation(pristine, given), *conduct]
+        remarks: list[Incident] = []
         if variety in NON_FINITE:
             verdicts = [criteria.beside(name, mine[name], theirs[name]) for name in mine]
         else:
-            verdicts = self.judge(reference, pristine, mine, theirs)
+            verdicts, remarks = self.judge(reference, pristine, mine, theirs)
         if trouble is not None:
             verdicts.append(Comparison(trouble.during, "5 conduct", np.inf, trouble.what))
-        incidents = subject.incidents()
+        incidents = (*remarks, *subject.incidents())
         conduct += [harm(incident) for incident in incidents if not incident.harmless]
         return Trial(
             case=case,
@@ -93,7 +94,14 @@ class LossKind:
             incidents=incidents,
         )
 
-    def draw(self, draw: Draw, case: Case, dtype: str, variety: str) -> tuple[Array, Array]:
+    def draw(
+        self,
+        draw: Draw,
+        case: Case,
+        dtype: str,
+        variety: str,
+        reference: nn.Module,  # noqa: ARG002  # others look whether it has a kink there
+    ) -> tuple[Array, Array]:
         """An output and a target."""
         output = draw.normal(case.shape, dtype)
         if variety == LARGE:
@@ -113,7 +121,7 @@ class LossKind:
 
     def judge(
         self, reference: nn.Module, given: Mapping[str, Array], mine: Mapping[str, Any], oracle: Mapping[str, Any]
-    ) -> list[Comparison]:
+    ) -> tuple[list[Comparison], list[Incident]]:
         """Criterion 2, with S from `magnitude.loss` and n the entries of the output or of a row of it."""
         output, target = to_tensor(given["output"]), to_tensor(given["target"])
         wide = output.double()
@@ -123,7 +131,7 @@ class LossKind:
             criteria.linear_operation(name, mine[name], oracle[name], size, torch.tensor(terms))
             for name, (size, terms) in scale.items()
             if name in mine
-        ]
+        ], []
 
     def _observe(
         self, subject: Subject, case: Case, variety: str, given: Mapping[str, Array]

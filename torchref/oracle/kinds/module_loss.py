@@ -1,0 +1,156 @@
+"""Any torch loss, or callable of an output and a target, as a kind: known to `magnitude`, or measured."""
+
+import copy
+import functools
+import inspect
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.modules.loss import _Loss
+
+from torchref.loss import CrossEntropy, SquaredError
+from torchref.oracle.candidate import to_tensor
+from torchref.oracle.comparison import Array, Comparison
+from torchref.oracle.inputs import LAYOUTS
+from torchref.oracle.kinds.kind import Case, Draw
+from torchref.oracle.kinds.layers import COMMON
+from torchref.oracle.kinds.loss_kind import LARGE, NON_FINITE, LossKind
+from torchref.oracle.kinds.understood import understood
+from torchref.oracle.measured import ATTEMPTS, KINKED, Function, judge, measure
+from torchref.oracle.subjects.subject import Incident
+
+LABELLED = (nn.CrossEntropyLoss, nn.NLLLoss, nn.MultiMarginLoss, CrossEntropy)
+"""Losses that take dense targets in a case of their own, or none."""
+TARGETS = ("dense", "labels", "shares", "shares of shares")
+"""What a target can be: normal numbers, class labels, numbers from 0 to 1, and those where the output is such too."""
+
+
+@dataclass(frozen=True)
+class ModuleLossKind(LossKind):
+    """A torch loss with the kind of target that it takes."""
+
+    target: str = "dense"
+    """One of TARGETS."""
+    known: bool = False
+    """Whether there is an analytic criterion."""
+
+    def varieties(self, case: Case) -> tuple[str, ...]:
+        """Normal; for thorough cases odd layouts; of a loss that is known large outputs, NaN and infinity as well."""
+        strange = (LARGE, *NON_FINITE) if self.known and len(case.shape) == 2 and min(case.shape) > 3 else ()
+        return ("normal", *LAYOUTS, *strange) if case.thorough else ("normal",)
+
+    def labelled(self, case: Case) -> bool:  # noqa: ARG002
+        """Whether the target are class labels."""
+        return self.target == "labels"
+
+    def draw(self, draw: Draw, case: Case, dtype: str, variety: str, reference: nn.Module) -> tuple[Array, Array]:
+        """An output and a target, away from kinks if that can be had."""
+        for _ in range(ATTEMPTS):
+            output, target = super().draw(draw, case, dtype, variety, reference)
+            output, target = _squeezed(output, target, self.target)
+            if self.known or not self._measure(reference, output, target).kinked:
+                break
+        return output, target
+
+    def judge(
+        self, reference: nn.Module, given: Mapping[str, Array], mine: Mapping[str, Any], oracle: Mapping[str, Any]
+    ) -> tuple[list[Comparison], list[Incident]]:
+        """Criterion 2 where `magnitude` knows the loss, else 9."""
+        if self.known:
+            return super().judge(reference, given, mine, oracle)
+        sizes = self._measure(reference, given["output"], given["target"])
+        if sizes.kinked:
+            return [], [Incident(KINKED, "on some inputs", harmless=True)]
+        bounds = sizes.named("loss", "doutput")
+        return [judge(name, mine[name], oracle[name], bounds[name]) for name in bounds if name in mine], []
+
+    def _measure(self, reference: nn.Module, output: Array, target: Array) -> Any:
+        inputs = [to_tensor(output), to_tensor(target)]
+        return measure(reference, inputs, None, seed=0, precision=inputs[0].dtype)
+
+
+def _squeezed(output: Array, target: Array, kind: str) -> tuple[Array, Array]:
+    """Numbers between 0 and 1 where the loss takes only such; the memory's layout goes with them."""
+
+    def share(values: Array) -> Array:
+        wide = values.astype(np.float64)
+        return (0.1 + 0.8 / (1 + np.exp(-wide))).astype(values.dtype)
+
+    return (share(output) if kind == TARGETS[3] else output), (share(target) if kind in TARGETS[2:] else target)
+
+
+def is_loss(like: Any) -> bool:
+    """Whether it is torch's or torchref's, or has two arguments without defaults."""
+    if isinstance(like, nn.Module):
+        return isinstance(like, (_Loss, SquaredError, CrossEntropy))
+    try:
+        given = inspect.signature(like).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return sum(p.kind in positional and p.default is inspect.Parameter.empty for p in given) == 2
+
+
+def loss_kind_of(like: Callable[..., Any], shape: tuple[int, ...], title: str) -> ModuleLossKind:
+    """The kind that a loss is, run on outputs of `shape`.
+
+    Raises
+    ------
+    ValueError
+        If it gives no finite scalar for any kind of target.
+    """
+    module = copy.deepcopy(like).cpu() if isinstance(like, nn.Module) else Function(like)
+    labels_first = sorted(TARGETS, key=lambda kind: kind != "labels")
+    troubles: list[str] = []
+    for target in labels_first if isinstance(like, LABELLED) else TARGETS:
+        if trouble := _trouble(module, shape, target):
+            troubles.append(f"{target}: {trouble}")
+            continue
+        known = understood(module)
+        return ModuleLossKind(
+            name=title,
+            twin=functools.partial(copy.deepcopy, module if known is None else known),
+            cases=_cases(module, shape, target),
+            features={name: said for name, said in COMMON.items() if name != "special" or known is not None},
+            axes={"x": "NK" if len(shape) == 2 else ""},
+            settings=(),
+            dense=target != "labels",
+            target=target,
+            known=known is not None,
+        )
+    raise ValueError(f"like gives no finite number for outputs of shape {shape} and any target; {'; '.join(troubles)}")
+
+
+def _cases(module: nn.Module, shape: tuple[int, ...], target: str) -> tuple[Case, ...]:
+    shapes = {"plain": (shape, ""), "n1": ((1, *shape[1:]), "single")}
+    return tuple(
+        Case(slug, "x".join(map(str, size)), {}, size, frozenset(needs.split()), thorough=slug == "plain")
+        for slug, (size, needs) in shapes.items()
+        if slug == "plain" or (size != shape and not _trouble(module, size, target))
+    )
+
+
+def _trouble(module: nn.Module, shape: tuple[int, ...], kind: str) -> str:
+    """Why a loss cannot be judged with that kind of target; "" if it can."""
+    draw = Draw(0, ("loss", kind))
+    case = Case("", "", {}, shape)
+    probe = ModuleLossKind("", type, (), {}, target=kind, known=True, dense=kind != "labels")
+    for dtype in ("float64", "float32"):
+        output, target = (to_tensor(array) for array in probe.draw(draw, case, dtype, "normal", module))
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                warnings.filterwarnings("error", "Using a target size")  # of another shape than the output's
+                value = copy.deepcopy(module)(output, target)
+        except Exception as error:
+            return f"{type(error).__name__}: {error}".splitlines()[0]
+        if not isinstance(value, torch.Tensor) or value.shape != () or value.dtype != output.dtype:
+            return f"gives {value!r:.60}, expected a scalar of {output.dtype}"
+        if not value.isfinite():
+            return f"gives {float(value)}"
+    return ""
