@@ -2,6 +2,7 @@
 /* Heat maps on canvas. Maps of one view share their slice and their cursor; colours come from the style sheet. */
 (() => {
   const AXIS = 22; // room for indices on the left and on top
+  const NUMBERED = 31; // cells of this size have their numbers in them
   const data = JSON.parse(document.getElementById("data").textContent);
   const views = [];
 
@@ -114,9 +115,12 @@
         const caption = make("figcaption", {}, map.name);
         if (map.name === "difference") caption.append(make("span", { textContent: " (mine − oracle)" }));
         const ends = said(map.scale, 3);
-        const dots = map === this.difference ? " • differs" : "";
-        const bar = make("div", { className: "bar" }, `−${ends}`, make("i"), `+${ends}${dots}`);
+        const bar = make("div", { className: "bar" }, `−${ends}`, make("i"), `+${ends}`);
         bar.setAttribute("aria-hidden", "true");
+        if (map === this.difference) {
+          this.dots = make("span", { textContent: "• differs" });
+          bar.append(this.dots);
+        }
         if (!map.scale) bar.replaceChildren("all finite ones are 0");
         row.append(make("figure", {}, caption, canvas, bar));
         return canvas;
@@ -151,6 +155,7 @@
       }
       const colours = palette();
       const size = this.measure();
+      if (this.dots) this.dots.hidden = size >= NUMBERED;
       this.canvases.forEach((canvas, i) => this.paint(canvas, this.maps[i], size, colours));
       this.tell();
     }
@@ -208,13 +213,15 @@
         pen.lineTo(x + size - gap, y);
         pen.stroke();
       }
-      if (size >= 31) {
+      if (size >= NUMBERED) {
         pen.fillStyle = text;
         pen.font = `${size >= 38 ? 11 : 9.5}px ui-monospace, monospace`;
         const tiny = finite && value !== 0 && Math.abs(value) < 1e-6 * map.scale;
-        pen.fillText(tiny ? "≈0" : said(value, Math.abs(value) < 0.01 ? 1 : 2), x + size / 2, y + height / 2);
+        const small = value !== 0 && Math.abs(value) < 1e-3;
+        const short = small ? value.toExponential(0).replace(/-/g, "−") : said(value, Math.abs(value) < 0.01 ? 1 : 2);
+        pen.fillText(tiny ? "≈0" : short, x + size / 2, y + height / 2);
       }
-      if (map === this.difference && size < 31 && size >= 6 && this.material(offset)) {
+      if (map === this.difference && size < NUMBERED && size >= 6 && this.material(offset)) {
         pen.fillStyle = text;
         pen.beginPath();
         pen.arc(x + size / 2, y + height / 2, Math.max(1.2, size / 12), 0, 7);

@@ -70,7 +70,7 @@ def _row(verdict: Verdict, place: int) -> dict[str, Any]:
     row = verdict.rows[place]
     return {
         "id": f"row-{place}",
-        "label": words.label(row.label),
+        "label": words.label(row.slug if verdict.diagram else row.label),  # the drawing has the rest
         "skipped": row.skipped,
         "cells": [
             {
