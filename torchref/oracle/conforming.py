@@ -52,7 +52,8 @@ class Exercise:
         self.make: Callable[[], Any] | None = None
         plain_function = len(candidates) == 1 and inspect.isfunction(candidates[0])
         whole = SimpleNamespace(backward=not plain_function)
-        self._places = tuple(map(_part, find(like).columns(whole)))
+        kind = find(like, options.get("shape"))
+        self._places = tuple(_part(column, kind.family) for column in kind.columns(whole))
         self.parts = (*dict.fromkeys(self._places), BEHAVIOUR)
         self._known: dict[int, dict[str, Outcome]] = {}
 
@@ -182,12 +183,12 @@ def stub(candidates: tuple[Any, ...]) -> str:
     return ""
 
 
-def _part(column: str) -> str:
-    """What an item is called: "dw" for "grad weight", "update" for a parameter that an optimiser has updated."""
+def _part(column: str, family: str) -> str:
+    """What an item is called: "dw" for "grad weight"; an optimiser's are "update" and "velocity"."""
+    if family == "optimizer":
+        return column.split()[0] if " " in column else "update"
     usual = {"y": "forward", "grad weight": "dw", "grad bias": "db"}
-    if column in usual:
-        return usual[column]
-    return column.split()[0] if " " in column else "update" if "." in column else column
+    return usual.get(column, column.replace("grad ", "d"))
 
 
 def _text(finding: Finding) -> str:
