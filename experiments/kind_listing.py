@@ -1,24 +1,29 @@
 """What `twice check` can judge: all kinds, or one with its signature, features and cases."""
 
-import inspect
-from typing import Any
+from typing import Any, Final
 
 from experiments.errors import USAGE_ERROR, UserError, close_matches
 from experiments.invocation import command
 from experiments.terminal import plain_table, screen
 
+#: By family; parameters and grads are dicts by name, w and dw arrays.
+SIGNATURES: Final = {
+    "loss": ("forward(output, target) -> value, cache", "backward(cache) -> doutput"),
+    "penalty": ("forward(parameters) -> value, cache", "backward(cache) -> grads"),
+    "optimizer": ("step(parameters, grads, lr), or step(w, dw, lr) -> w",),
+    "initializer": ("initialize(shape, rng) -> array",),
+}
+
 
 def show_kinds() -> None:
-    """Print the kinds with what is expected of each, by family."""
+    """Print the kinds with what is expected of each."""
     from torchref.oracle.kinds import KINDS
 
-    table = plain_table("kind", "your functions", "or")
-    table.columns[2].justify = "left"
+    width = max(map(len, KINDS)) + 2
     for kind in KINDS.values():
-        for number, line in enumerate(signatures(kind)):
-            table.add_row("" if number else kind.name, line, "" if number else ", ".join(kind.aliases))
-    console = screen()
-    console.print(table)
+        aliases = (f"or --like {', '.join(kind.aliases)}",) if kind.aliases else ()
+        for number, line in enumerate((*signatures(kind), *aliases)):
+            print(f"{'' if number else kind.name:<{width}}{line}")
     print(f"\n{command('check', '--like', 'conv2d')} shows one kind's features and cases")
     print(f"{command('check', 'FILE.py:forward,backward', '--like', 'conv2d')} checks your functions")
 
@@ -61,13 +66,9 @@ def said_needs(needs: frozenset[str]) -> str:
 
 
 def signatures(kind: Any) -> tuple[str, ...]:
-    """What a pair of functions of this kind takes and returns."""
-    config = dict.fromkeys(kind.settings)
-    given = ", ".join((*kind.parameters, *config))
-    grads = "".join(f", d{name}" for name in kind.parameters)
+    """What functions of this kind take and return, under our names; objects with such methods will do as well."""
+    given = ", ".join((*kind.parameters, *kind.settings))
     if kind.family in ("layer", "activation"):
-        inputs = f"x, {given}" if given else "x"
-        return f"forward({inputs}) -> y, cache", f"backward(dy, cache) -> dx{grads}"
-    if kind.family == "loss":
-        return "forward(output, target) -> value, cache", "backward(cache) -> doutput"
-    return (f"{kind.twin.__name__}{inspect.signature(kind.twin)}",)
+        grads = "".join(f", d{name}" for name in kind.parameters)
+        return f"forward({f'x, {given}' if given else 'x'}) -> y, cache", f"backward(dy, cache) -> dx{grads}"
+    return SIGNATURES[kind.family]

@@ -30,6 +30,8 @@ ELSEWHERE: Final = 120.0
 LAST_WORDS: Final = 0.3
 """Seconds for a process that is to be ended, to write down where it is."""
 ROOT: Final = Path(__file__).parents[1]
+CHILD: Final = f"import sys; sys.path.append({str(ROOT)!r}); from experiments.checking import main; main()"
+"""What the process runs; it is started without the current folder on its path, where the user's files lie."""
 FOREIGN: Final = (
     *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")),
     str(ROOT / "torchref"),
@@ -63,7 +65,7 @@ def supervise(job: dict[str, Any]) -> int:
     Raises
     ------
     UserError
-        If the check cannot be made, or the candidate's file cannot be loaded.
+        If the check cannot be made, or the process dies before the first case, as when the file is imported.
     """
     crashes: list[dict[str, str]] = []
     colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
@@ -72,7 +74,7 @@ def supervise(job: dict[str, Any]) -> int:
         answer = ended.answer
         if answer is None:
             if not ended.case:
-                raise UserError(f"{job['target']}: loading it {ended.what}")
+                raise UserError(f"{job['target']}: {ended.during or 'starting'} {ended.what}")
             crashes.append({"case": ended.case, "during": ended.during, "what": ended.what})
         elif "bug" in answer:
             raise RuntimeError(answer["bug"])
@@ -87,10 +89,9 @@ def _run(job: dict[str, Any]) -> Ended:
     """Start one process, follow it, and see to it that nothing of it is left."""
     with tempfile.TemporaryDirectory(prefix="twice-check-") as folder:
         log = Path(folder) / "log"
-        start = f"import sys; sys.path.append({str(ROOT)!r}); from experiments.checking import main; main()"
         with log.open("wb") as errors:
             process = subprocess.Popen(
-                [sys.executable, "-P", "-c", start],
+                [sys.executable, "-P", "-c", CHILD],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
