@@ -22,7 +22,7 @@ from torchref.oracle.kinds.layer_kind import SPECIAL_VALUES, LayerKind
 from torchref.oracle.kinds.layers import COMMON, LAYERS
 from torchref.oracle.kinds.module_loss import is_loss, loss_kind_of
 from torchref.oracle.kinds.understood import agrees, understood
-from torchref.oracle.measured import ATTEMPTS, Function, differentiate, judge, measure
+from torchref.oracle.measured import ATTEMPTS, KINKED, Function, differentiate, judge, measure
 from torchref.oracle.subjects.subject import Incident, Subject
 from torchref.oracle.truth import ELEMENTWISE
 
@@ -102,10 +102,7 @@ class ModuleKind(LayerKind):
         """Criterion 9; nothing but a remark where a kink was too near in every draw."""
         sizes = measure(reference, [to_tensor(given["x"])], to_tensor(given["dy"]), seed=0, precision=oracle["y"].dtype)
         if sizes.kinked:
-            what = (
-                f"is not judged on {variety} inputs: in {ATTEMPTS} draws rounding could decide on which side of a kink"
-            )
-            return [], [Incident(f"{what} or pole they are", "the oracle", harmless=True)]
+            return [], [Incident(KINKED, f"on {variety} inputs", harmless=True)]
         bounds = sizes.named()
         return [judge(name, mine[name], tensor, bounds[name]) for name, tensor in oracle.items() if name in mine], []
 
@@ -196,11 +193,13 @@ def _fresh(module: nn.Module, *, dtype: torch.dtype = torch.float32) -> nn.Modul
     return _copy(module, dtype)
 
 
-def _cases(shape: tuple[int, ...], config: Mapping[str, Any], module: nn.Module) -> tuple[Case, ...]:
+def _cases(shape: tuple[int, ...], config: Mapping[str, Any], module: nn.Module, *, empty: bool) -> tuple[Case, ...]:
     """The shape asked for, then a batch of one and of none where the module takes them."""
     shapes = {"plain": (shape, "")}
     if len(shape) > 1:
-        shapes |= {"n1": ((1, *shape[1:]), "single"), "n0": ((0, *shape[1:]), "empty")}
+        shapes["n1"] = ((1, *shape[1:]), "single")
+    if len(shape) > 1 and empty:
+        shapes["n0"] = ((0, *shape[1:]), "empty")
     return tuple(
         Case(slug, "x".join(map(str, size)), config, size, frozenset(needs.split()), thorough=slug == "plain")
         for slug, (size, needs) in shapes.items()
@@ -234,12 +233,12 @@ def _analytic(known: nn.Module, title: str, shape: tuple[int, ...]) -> LayerKind
                 own = twin(**({"dtype": torch.float64} if kind.parameters else {}))
                 own.load_state_dict(module.state_dict())
                 if agrees(module, own, _normal(shape, torch.float64)):
-                    cases = _cases(shape, config, module)
+                    cases = _cases(shape, config, module, empty=True)
                     return dataclasses.replace(kind, name=title, twin=twin, cases=cases, features=COMMON, masked=False)
     return LayerKind(
         name=title,
         twin=functools.partial(_fresh, module),
-        cases=_cases(shape, {}, module),
+        cases=_cases(shape, {}, module, empty=True),
         features=COMMON,
         axes=_axes(module, shape),
         parameters=tuple(dict(module.named_parameters())),
@@ -256,8 +255,8 @@ def _measured(module: nn.Module, title: str, shape: tuple[int, ...], y: Tensor) 
     return ModuleKind(
         name=title,
         twin=functools.partial(_fresh, module),
-        cases=_cases(shape, {}, module),
-        features={name: said for name, said in COMMON.items() if name != "nonfinite"},
+        cases=_cases(shape, {}, module, empty=False),
+        features={name: said for name, said in COMMON.items() if name not in ("nonfinite", "empty")},
         axes=_axes(module, shape),
         parameters=tuple(dict(module.named_parameters())),
         differentiable=y.requires_grad,
