@@ -84,18 +84,21 @@ def check(
         raise ValueError(f"time_limit is {time_limit!r}, expected a number of seconds above 0")
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise ValueError(f"seed is {seed!r}, expected a whole number from 0")
+    if not isinstance(like, str) and not callable(like):
+        raise TypeError(f"like is {like!r}, expected a name, a torch.nn.Module or a callable")
+    if shape is not None and isinstance(like, str):
+        raise ValueError(f"shape is {shape}, but {like} has a catalogue of its own; it is for modules and callables")
     kind = find(like, shape)
+    without = set(_words("unsupported", unsupported))
+    if "bias" in without and "bias-free" in kind.features:  # then all of it is asked without one
+        kind, without = _unbiased(kind), without - {"bias"}
     declared = Declared(layouts(kind, layout, weight, bias), dict(arguments or {}), time_limit)
     subject = choose(forward, backward, kind, declared, title)
     reasons = skips(subject, kind)
-    chosen = set(_words("cases", cases)) or {case.slug for case in kind.cases}
-    if (
-        unfit := {slug: reason for slug, reason in reasons.items() if slug in chosen}
-        if chosen <= reasons.keys()
-        else {}
-    ):
+    chosen = _words("cases", cases) or tuple(case.slug for case in kind.cases)
+    if all(slug in reasons for slug in chosen):
         raise ValueError(
-            f"{subject.title}: no case can be asked of it ({next(iter(unfit.values()))}); "
+            f"{subject.title}: no case can be asked of it ({reasons[chosen[0]]}); "
             "pass the class rather than an object, or a torch module with the same configuration as like="
         )
     options = Options(
