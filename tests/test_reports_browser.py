@@ -215,8 +215,9 @@ def test_a_network_jumps_to_its_findings_and_large_arrays_say_that_they_are_cut(
     finding = samples.Finding("dx", "far off", layer="conv2", rows=("conv2",), picture=samples.Picture(mine, oracle_s))
     odd = samples.Finding("dweight", "…", picture=samples.Picture(np.zeros((3, 2)), np.zeros((2, 3, 1))))
     none = samples.Finding("dbias", "…", picture=samples.Picture(np.zeros((0, 2)), np.zeros((0, 2))))
+    one = samples.Finding("loss", "…", picture=samples.Picture(np.array(2.5), np.array(1.0)))
     page = tmp_path / "network.html"
-    replace(samples.network(), findings=(finding, odd, none)).save(page)
+    replace(samples.network(), findings=(finding, odd, none, one)).save(page)
     seen = visit(
         page,
         """
@@ -229,6 +230,8 @@ def test_a_network_jumps_to_its_findings_and_large_arrays_say_that_they_are_cut(
         keep("cut", document.querySelector(".cut").textContent);
         keep("alone", [maps(1).length, document.querySelectorAll(".maps")[1].querySelectorAll("output").length]);
         keep("none", document.querySelectorAll(".maps")[2].textContent);
+        for (const key of ["ArrowDown", "End", "]", "w"]) press(maps(3)[0], key);
+        keep("one", said(3));
         press(maps(0)[0], "ArrowDown");
         keep("down", said());
         const parts = [...document.querySelectorAll("header, nav, article, section[aria-labelledby], figure, output")];
@@ -245,4 +248,5 @@ def test_a_network_jumps_to_its_findings_and_large_arrays_say_that_they_are_cut(
     assert "axis 2 26–89, axis 3 0–63" in seen["cut"]
     assert seen["alone"] == [2, 2]
     assert seen["none"] == "There are no entries to draw."
+    assert seen["one"] == "the value: mine 2.5, oracle 1, difference 1.5 (the worst)"
     assert seen["fits"]

@@ -35,7 +35,7 @@
 
   const shade = (colours, share) => {
     const end = share < 0 ? colours.negative : colours.positive;
-    const t = Math.min(Math.abs(share), 1);
+    const t = Math.min(Math.abs(share), 1) ** 0.6; // so that small values can be told from 0; the bar below has it too
     return colours.middle.map((from, i) => Math.round(from + (end[i] - from) * t));
   };
 
@@ -239,7 +239,7 @@
       if (this.rank > 1) some(this.rows, height).forEach((i) => pen.fillText(i + down, AXIS / 2 - 1, AXIS + (i + 0.5) * height));
     }
 
-    place() { return `[${this.at.map((i, axis) => i + this.start[axis]).join(", ")}]`; }
+    place() { return this.rank === 0 ? "the value" : `[${this.at.map((i, axis) => i + this.start[axis]).join(", ")}]`; }
 
     described(map) {
       const slice = this.at.slice(0, this.leading).map((i, axis) => `${this.label(axis)} ${i + this.start[axis]}`).join(", ");
