@@ -89,13 +89,26 @@ def failing(verdict, tmp_path_factory):
     return path
 
 
+SHADES = """
+    keep("dark", matchMedia("(prefers-color-scheme: dark)").matches);
+    keep("paper", getComputedStyle(document.body).backgroundColor);
+    keep("cell", pixel(maps()[2], 22 + maps()[2].cell[0] * 1.5, 26));
+"""
+
+
+def brightness(seen):
+    """Of the paper and of an entry that is 0: from 0 to 765."""
+    return sum(json.loads(f"[{seen['paper'][4:-1]}]")), sum(seen["cell"])
+
+
 def test_a_failing_report_is_drawn_and_answers_to_keys(failing, verdict):
     picture = verdict.findings[0].picture
     n, c, row, column = picture.at
     assert column == 7
     seen = visit(
         failing,
-        """
+        SHADES
+        + """
         const [mine, oracle, difference] = maps();
         keep("labels", maps().map((m) => m.getAttribute("aria-label")));
         keep("roles", maps().map((m) => m.getAttribute("role") + m.tabIndex));
@@ -139,6 +152,8 @@ def test_a_failing_report_is_drawn_and_answers_to_keys(failing, verdict):
     )
     assert seen["trouble"] == []
     assert seen["asked"] == []
+    assert not seen["dark"]
+    assert min(brightness(seen)) > 600
     assert seen["roles"] == ["application0"] * 3
     assert seen["labels"][2].startswith(f"dx, difference, N {n}, C {c}, 6 rows, 8 columns")
     assert seen["focusable"]
@@ -172,17 +187,10 @@ def _said(value, digits):
 
 
 def test_dark_mode_changes_paper_and_maps(failing):
-    steps = """
-        keep("dark", matchMedia("(prefers-color-scheme: dark)").matches);
-        keep("paper", getComputedStyle(document.body).backgroundColor);
-        keep("cell", pixel(maps()[2], 22 + maps()[2].cell[0] * 1.5, 26));
-    """
-    light, dark = (visit(failing, steps, f"--blink-settings=preferredColorScheme={scheme}") for scheme in (1, 0))
-    assert (light["dark"], dark["dark"]) == (False, True)
-    assert light["trouble"] == dark["trouble"] == []
-    brightness = [[sum(json.loads(f"[{s['paper'][4:-1]}]")), sum(s["cell"])] for s in (light, dark)]
-    assert min(brightness[0]) > 600
-    assert max(brightness[1]) < 200
+    seen = visit(failing, SHADES, "--blink-settings=preferredColorScheme=0")
+    assert seen["dark"]
+    assert seen["trouble"] == []
+    assert max(brightness(seen)) < 200
 
 
 def test_text_of_a_hostile_candidate_stays_text(tmp_path):
