@@ -1,5 +1,6 @@
 """What the trials that failed have in common, and no other has."""
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 
@@ -41,8 +42,16 @@ NUMBERS: dict[str, Callable[[Trial], float]] = {
 FLAGS: dict[str, Rule] = {
     "the dtype is float64": lambda t: t.dtype == "float64",
     "the dtype is float32": lambda t: t.dtype == "float32",
-    "windows overlap": lambda t: any(
-        s < k for s, k in zip(ingredients.stride(t), ingredients.kernel(t), strict=True)
+    "windows overlap": lambda t: any(s < k for s, k in zip(ingredients.stride(t), ingredients.kernel(t), strict=True)),
+    "the stride leaves a rest": lambda t: any(
+        (n + 2 * p - k) % s
+        for n, p, k, s in zip(
+            ingredients.batch(t).shape[2:],
+            ingredients.padding(t),
+            ingredients.kernel(t),
+            ingredients.stride(t),
+            strict=True,
+        )
     ),
     "there are gaps between the windows": lambda t: any(
         s > k for s, k in zip(ingredients.stride(t), ingredients.kernel(t), strict=True)
@@ -50,12 +59,13 @@ FLAGS: dict[str, Rule] = {
     "the kernel is square": lambda t: len(set(ingredients.kernel(t))) == 1,
     "the kernel is not square": lambda t: len(set(ingredients.kernel(t))) > 1,
     "there is a table of connections": lambda t: t.case.config.get("connections") is not None,
-    "the stride leaves a rest": lambda t: "rest" in t.case.needs,
     "there are ties": lambda t: "ties" in t.case.needs or t.variety == "integers",
     "the values are special (zeros, very large, very small)": lambda t: t.variety == "special values",
     "there is NaN or infinity": lambda t: "NaN" in t.variety or "nonfinite" in t.case.needs,
-    "the input is not contiguous": lambda t: t.variety
-    in ("Fortran order", "negative strides", "every second row", "broadcast"),
+    "there is one sample, or one place": lambda t: len(ingredients.batch(t)) == 1 or ingredients.places(t) == 1,
+    "the input is not contiguous": lambda t: (
+        t.variety in ("Fortran order", "negative strides", "every second row", "broadcast")
+    ),
     "the reduction is sum": lambda t: t.case.config.get("reduction") == "sum",
     "the reduction is mean": lambda t: t.case.config.get("reduction") == "mean",
     "the input channels are as many as the outputs": lambda t: ingredients.batch(t).shape[1] == ingredients.units(t),
@@ -75,14 +85,18 @@ def rules(trials: Sequence[Trial]) -> Iterator[tuple[str, Rule]]:
     """What can be said of trials: flags, and numbers above or below each value that they have."""
     for name, number in NUMBERS.items():
         values = sorted({v for t in trials if (v := asked(number, t)) is not None})
-        for low, high in zip(values, values[1:], strict=False):
+        for low, high in itertools.pairwise(values):
             between = low if float(low).is_integer() else (low + high) / 2
             said = f"{between:.4g}"
             yield f"{name} > {said}", _beyond(number, between, above=True)
             top = f"{name} is {low:.4g}" if low == values[0] else f"{name} ≤ {said}"
             yield top, _beyond(number, between, above=False)
     for name, flag in FLAGS.items():
-        yield name, lambda t, flag=flag: bool(asked(flag, t))
+        yield name, _said(flag)
+
+
+def _said(flag: Rule) -> Rule:
+    return lambda trial: bool(asked(flag, trial))
 
 
 def _beyond(number: Callable[[Trial], float], limit: float, *, above: bool) -> Rule:

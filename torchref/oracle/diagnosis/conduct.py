@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from torchref.oracle.diagnosis.diagnosis import Diagnosis, Problem
 from torchref.oracle.kinds.kind import Trial
 
+AGAIN = "when called again or on another batch size"
+"""How a comparison of conduct says that a candidate answers only the first time."""
 GROWS = "each pass adds the same to"
 """How a comparison of conduct says that results grow from pass to pass."""
 
@@ -47,6 +49,11 @@ def read(tensor: str, trials: Sequence[Trial]) -> tuple[str, str] | None:
         return named(fault)
     if tensor.endswith("not aliased"):
         return "conduct:aliasing", f"{fault}: who changes one changes the other; return a copy"
+    if AGAIN in fault and tensor == "backward":
+        return (
+            "memory:stale-cache",
+            "backward fails once other passes lie between: it uses what the latest forward pass left, not its own",
+        )
     mutation = next((f for name, f in failing.items() if name.endswith("its arguments alone")), "")
     if mutation:
         return "conduct:mutation", f"a consequence: the candidate {mutation} in place, so later results differ"
@@ -65,7 +72,10 @@ def stepped(trials: Sequence[Trial], fault: str) -> tuple[str, str]:
 
 def named(fault: str) -> tuple[str, str] | None:
     """A penalty gives gradients for other parameters than it should."""
-    came, wanted = ({n.strip() for n in part.split(",")} for part in fault.removeprefix("are given for ").split(", by the oracle for "))
+    came, wanted = (
+        {n.strip() for n in part.split(",")}
+        for part in fault.removeprefix("are given for ").split(", by the oracle for ")
+    )
     if came > wanted:
         extra = ", ".join(sorted(came - wanted))
         return "optim:decay-bias", f"{extra} must not decay: only what is called weight does"

@@ -1,5 +1,6 @@
 """Mistakes in linear layers and convolutions: the filter, the bias, stride and padding."""
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,14 +18,20 @@ Change = Callable[[Tensor], Tensor]
 
 def applied(trial: Trial, leaves: Leaves, **other: Any) -> Tensor:
     """The layer's formula with other ingredients: x, weight (the table is applied), bias, stride, padding."""
-    x, weight, bias = (other.get(name, leaves.get(name)) for name in ("x", "weight", "bias"))
+    x, weight = (other[name] if name in other else leaves[name] for name in ("x", "weight"))
+    bias = other.get("bias", leaves.get("bias"))
     if isinstance(trial.reference, nn.Linear):
         return F.linear(x, weight, bias)
-    table = other.get("table", getattr(trial.reference, "connections", None))
-    if table is not None:
-        weight = weight * table.reshape(*table.shape, *(1,) * (weight.ndim - 2))
+    if "weight" not in other:
+        weight = linked(trial, weight, **other)
     convolve = F.conv2d if weight.ndim == 4 else F.conv1d
     return convolve(x, weight, bias, other.get("stride", stride(trial)), other.get("padding", padding(trial)))
+
+
+def linked(trial: Trial, weight: Tensor, **other: Any) -> Tensor:
+    """The weight times the layer's table of connections, or another one."""
+    table = other.get("table", getattr(trial.reference, "connections", None))
+    return weight if table is None else weight * table.reshape(*table.shape, *(1,) * (weight.ndim - 2))
 
 
 def hypothesis(tensor: str, code: str, says: str, forward: Callable[[Trial, Leaves], Tensor]) -> Hypothesis:
@@ -57,11 +64,11 @@ def weights(tensor: str) -> Iterator[Hypothesis]:
     }
     for most in (2, 4, 8, 16, 32, 64, 128):
         says = f"only the first {most} input channels (or features) are used"
-        changes[f"channels:some {most}"] = (says, lambda w, most=most: _first(w, most))
+        changes[f"channels:some {most}"] = (says, functools.partial(_first, most=most))
     for code, (says, change) in changes.items():
 
         def forward(trial: Trial, leaves: Leaves, change: Change = change) -> Tensor:
-            return applied(trial, leaves, weight=change(leaves["weight"]))
+            return applied(trial, leaves, weight=change(linked(trial, leaves["weight"])))
 
         yield hypothesis(tensor, code.split(" ")[0], f"{{it}}: {says}", forward)
 
@@ -119,7 +126,10 @@ def biases(tensor: str) -> Iterator[Hypothesis]:
         "bias:missing": ("the bias is not added", lambda leaves: 0),
         "bias:doubled": ("the bias is added twice", lambda leaves: 2),
         "bias:negated": ("the bias is subtracted", lambda leaves: -1),
-        "bias:per-tap": ("the bias is added once for each tap of the filter", lambda leaves: leaves["weight"][0, 0].numel()),
+        "bias:per-tap": (
+            "the bias is added once for each tap of the filter",
+            lambda leaves: leaves["weight"][0, 0].numel(),
+        ),
         "bias:per-product": (
             "the bias is added once for each product in the sum",
             lambda leaves: leaves["weight"][0].numel(),
@@ -165,9 +175,7 @@ def borders(tensor: str) -> Iterator[Hypothesis]:
         tensor,
         "padding:clipped",
         "{it}: the padding is no larger than the filter",
-        lambda t, leaves: applied(
-            t, leaves, padding=tuple(map(min, padding(t), t.reference.kernel_size))
-        ),
+        lambda t, leaves: applied(t, leaves, padding=tuple(map(min, padding(t), t.reference.kernel_size))),
     )
     for says, before, after in (
         ("the whole padding is above and left, none below and right", 2, 0),
@@ -182,6 +190,11 @@ def borders(tensor: str) -> Iterator[Hypothesis]:
     yield hypothesis(
         tensor, "stride:end-aligned", "{it}: the windows are aligned to the end, not to the start", _end_aligned
     )
+    for code, says, upright in (
+        ("padding:swapped", "the padding lies above and below the signal, not at its ends", False),
+        ("swap:axes", "the signal stands upright: stride and padding lie across it, not along it", True),
+    ):
+        yield hypothesis(tensor, code, f"{{it}}: {says}", _across(upright=upright))
 
 
 def _padded(before: int, after: int, mode: str = "constant") -> Callable[[Trial, Leaves], Tensor]:
@@ -189,6 +202,21 @@ def _padded(before: int, after: int, mode: str = "constant") -> Callable[[Trial,
         sides = [side for p in reversed(padding(trial)) for side in (before * p, after * p)]
         x = F.pad(leaves["x"], sides, mode=mode)
         return applied(trial, leaves, x=x, padding=tuple(0 for _ in padding(trial)))
+
+    return forward
+
+
+def _across(*, upright: bool) -> Callable[[Trial, Leaves], Tensor]:
+    """A signal as an image of height (or width) 1, padded along the wrong axis."""
+
+    def forward(trial: Trial, leaves: Leaves) -> Tensor:
+        if leaves["x"].ndim != 3:
+            raise ImpossibleError("no signal")
+        axis = 3 if upright else 2
+        x, weight = leaves["x"].unsqueeze(axis), linked(trial, leaves["weight"]).unsqueeze(axis)
+        (step,), (border,) = stride(trial), padding(trial)
+        steps, borders = ((1, step), (0, border)) if upright else ((1, step), (border, 0))
+        return F.conv2d(x, weight, leaves.get("bias"), steps, borders).flatten(2)
 
     return forward
 

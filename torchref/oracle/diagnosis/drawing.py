@@ -63,7 +63,12 @@ def drawn(tensor: str, trials: Sequence[Trial]) -> tuple[str, str] | None:
 
 def masks(pairs: Sequence[tuple[Array, float]]) -> tuple[str, str] | None:
     """Of masks with their p: units that fall together, or the wrong probability."""
-    for axes, what in ((None, "the whole batch"), ((2, 3), "each map"), ((3,), "each row of a map"), ((-1,), "each row")):
+    for axes, what in (
+        (None, "the whole batch"),
+        ((2, 3), "each map"),
+        ((3,), "each row of a map"),
+        ((-1,), "each row"),
+    ):
         along = [(m, (0,) if axes is None else axes) for m, p in pairs if p and (axes is None or m.ndim > max(axes))]
         if along and all((m == np.take(m, [0], axis)).all() for m, over in along for axis in over):
             return "mask:shared", f"one draw serves {what}; each unit is to be drawn on its own"

@@ -84,6 +84,8 @@ def seen(trials: Iterable[Trial], tensor: str) -> list[Seen]:
         mine, oracle = trial.mine.get(name), trial.oracle.get(name)
         if mine is None or oracle is None or not _numeric(mine) or np.size(oracle) == 0 or _empty(trial):
             continue
+        if not any(c.tensor == tensor for c in trial.comparisons):
+            continue
         where = _absent(trial) if tensor.endswith(ABSENT) else None
         wide, right = np.asarray(mine).astype(np.float64), np.asarray(oracle).astype(np.float64)
         if where is not None:
@@ -124,9 +126,9 @@ def predicted(hypothesis: Hypothesis, s: Seen) -> Array | None:
     return s.oracle if prediction is None else s.restrict(prediction)
 
 
-def met(s: Seen, prediction: Array | None, *, strict: bool = False) -> bool:
+def met(s: Seen, prediction: Array, *, strict: bool = False) -> bool:
     """Whether a prediction is what the candidate returned."""
-    if prediction is None or prediction.shape != s.mine.shape:
+    if prediction.shape != s.mine.shape:
         return False
     mine = s.mine
     if strict:
@@ -172,15 +174,25 @@ def telling(s: Seen, prediction: Array, *, strict: bool = False) -> bool:
     return distance(np.where(keep, prediction, 0), np.where(keep, s.oracle, 0)) > 10 * s.floor
 
 
-def holds(hypothesis: Hypothesis, looked: Iterable[Seen]) -> bool:
-    """Whether a hypothesis meets every trial, says something in one that failed, and nothing false in the others."""
-    told = False
-    for s in looked:
+def contradicted(hypothesis: Hypothesis, looked: Iterable[Seen]) -> list[Trial] | None:
+    """The trials that passed and of which a hypothesis says something false.
+
+    None if it does not meet all that failed, or says of none of these anything but the oracle's.
+    """
+    told, false = False, []
+    for s in looked:  # those that failed come first
         if not (s.finite or hypothesis.strict):
             continue
         prediction = predicted(hypothesis, s)
-        if not met(s, prediction, strict=hypothesis.strict):
-            return False
-        assert prediction is not None  # `met` says so
-        told = told or (s.failed and telling(s, prediction, strict=hypothesis.strict))
-    return told
+        if prediction is not None and met(s, prediction, strict=hypothesis.strict):
+            told = told or (s.failed and telling(s, prediction, strict=hypothesis.strict))
+        elif s.failed:
+            return None
+        else:
+            false.append(s.trial)
+    return false if told else None
+
+
+def holds(hypothesis: Hypothesis, looked: Iterable[Seen]) -> bool:
+    """Whether a hypothesis meets every trial, says something in one that failed, and nothing false in the others."""
+    return contradicted(hypothesis, looked) == []

@@ -34,6 +34,14 @@ def reduced(trial: Trial, terms: Array) -> Array:
     return np.asarray(terms.sum() / terms.dtype.type(divisor(trial)))
 
 
+def _reduced(terms: Terms, most: int | None = None) -> Terms:
+    return lambda trial: reduced(trial, terms(trial)[:most])
+
+
+def _divided(terms: Terms) -> Terms:
+    return lambda trial: terms(trial) / divisor(trial)
+
+
 def reductions(tensor: str) -> Iterator[Hypothesis]:
     """Divided by something else, or not at all."""
     ways: dict[str, tuple[str, Callable[[Trial], float]]] = {
@@ -92,7 +100,8 @@ CHOSEN: dict[str, tuple[str, Callable[[Array, int], Array]]] = {
 
 def _nll(z: Array, chosen: Array) -> Array:
     shifted = z - z.max(1, keepdims=True)
-    return np.log(np.exp(shifted).sum(1)) - shifted[np.arange(len(z)), chosen]
+    each: Array = np.log(np.exp(shifted).sum(1)) - shifted[np.arange(len(z)), chosen]
+    return each
 
 
 def _of_softmax(trial: Trial) -> Array:
@@ -102,7 +111,8 @@ def _of_softmax(trial: Trial) -> Array:
 
 def _unshifted(trial: Trial) -> Array:
     z = trial.given["output"]
-    return np.log(np.exp(z).sum(1)) - z[np.arange(len(z)), labels(trial)]
+    each: Array = np.log(np.exp(z).sum(1)) - z[np.arange(len(z)), labels(trial)]
+    return each
 
 
 def _right(trial: Trial) -> Array:
@@ -131,20 +141,20 @@ def cross_entropy_values() -> Iterator[Hypothesis]:
         ("the softmax is computed first and its logarithm then: ln 0 = −∞ where it underflows", _of_softmax),
         ("exp overflows, as the row's maximum is not subtracted first", _unshifted),
     ):
-        yield Hypothesis("loss:unshifted", f"{{it}}: {says}", lambda t, f=terms: reduced(t, f(t)), strict=True)
-    yield from partial("loss", _right)
+        yield Hypothesis("loss:unshifted", f"{{it}}: {says}", _reduced(terms), strict=True)
+    yield from partial(_right)
 
 
-def partial(tensor: str, terms: Terms) -> Iterator[Hypothesis]:
+def partial(terms: Terms) -> Iterator[Hypothesis]:
     """Only some samples' losses, or those that are not NaN."""
     for most in (1, 8, 10, 16, 32, 64):
         says = f"only the first {most} samples' losses are added up"
         yield Hypothesis(
             "samples:some" if most > 1 else "samples:first",
             f"{{it}}: {says}",
-            lambda t, most=most: reduced(t, terms(t)[:most]),
+            _reduced(terms, most),
         )
-    yield Hypothesis("samples:all-but-last", "{it}: the last sample's loss is left out", lambda t: reduced(t, terms(t)[:-1]))
+    yield Hypothesis("samples:all-but-last", "{it}: the last sample's loss is left out", _reduced(terms, -1))
 
     def skipping(trial: Trial) -> Array:
         each = terms(trial)
@@ -190,7 +200,7 @@ def cross_entropy_gradients() -> Iterator[Hypothesis]:
         ),
     }
     for code, (says, formula) in formulas.items():
-        yield Hypothesis(code, f"{{it}}: {says}", lambda t, f=formula: f(t) / divisor(t))
+        yield Hypothesis(code, f"{{it}}: {says}", _divided(formula))
     yield Hypothesis(
         "loss:unshifted",
         "{it}: exp overflows, as the row's maximum is not subtracted first",
@@ -241,7 +251,8 @@ def squared_errors(tensor: str) -> Iterator[Hypothesis]:
 
     def half_square(trial: Trial, target: Array) -> Array:
         residual = trial.given["output"] - target
-        return 0.5 * (residual * residual).sum(1)
+        each: Array = 0.5 * (residual * residual).sum(1)
+        return each
 
     for code, (says, other) in TARGETS.items():
 
@@ -264,10 +275,12 @@ def squared_errors(tensor: str) -> Iterator[Hypothesis]:
             "{it}: the absolute values are added up, not half the squares",
             lambda t: reduced(t, np.abs(t.given["output"] - dense(t)).sum(1)),
         )
-        yield from partial("loss", lambda t: half_square(t, dense(t)))
+        yield from partial(lambda t: half_square(t, dense(t)))
 
         def skipping(trial: Trial) -> Array:
             residual = trial.given["output"] - dense(trial)
             return reduced(trial, 0.5 * np.nansum(residual * residual, axis=1).astype(residual.dtype))
 
-        yield Hypothesis("nonfinite:swallowed", "{it}: NaN is left out of the sum over the units", skipping, strict=True)
+        yield Hypothesis(
+            "nonfinite:swallowed", "{it}: NaN is left out of the sum over the units", skipping, strict=True
+        )

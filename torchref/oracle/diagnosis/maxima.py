@@ -9,7 +9,7 @@ from torch import Tensor
 
 from torchref.oracle.comparison import Array
 from torchref.oracle.diagnosis.convolving import hypothesis
-from torchref.oracle.diagnosis.hypothesis import Hypothesis, ImpossibleError
+from torchref.oracle.diagnosis.hypothesis import Hypothesis
 from torchref.oracle.diagnosis.ingredients import Leaves, kernel, stride, upstream
 from torchref.oracle.diagnosis.windows import at_end, opened, placed
 from torchref.oracle.kinds.kind import Trial
@@ -47,7 +47,9 @@ def right(tap: Array, best: Array) -> Array:
     return (tap > best) | np.isnan(tap)
 
 
-def back(trial: Trial, winner: Array, share: Callable[[Array, Array], Array] | None = None, *, over: bool = False) -> Array:
+def back(
+    trial: Trial, winner: Array, share: Callable[[Array, Array], Array] | None = None, *, over: bool = False
+) -> Array:
     """Dx from the winners: dy added (or written over) at each window's winner."""
     dy, dx = upstream(trial), np.zeros(trial.given["x"].shape)
     (kh, kw), (sh, sw) = kernel(trial), stride(trial)
@@ -97,7 +99,8 @@ def winners(trial: Trial) -> Array:
 def _columnwise(trial: Trial) -> Array:
     kh, kw = kernel(trial)
     winner = winners(trial)
-    return winner % kh * kw + winner // kh
+    read: Array = winner % kh * kw + winner // kh
+    return read
 
 
 def _narrow(trial: Trial) -> Array:
@@ -165,10 +168,14 @@ def moved(tensor: str) -> Iterator[Hypothesis]:
     yield hypothesis(tensor, "taps:last-skipped", "{it}: the last entry of each window is left out", last_skipped)
 
 
+def _towards(winner: Callable[[Trial], Array]) -> Callable[[Trial], Array]:
+    return lambda trial: back(trial, winner(trial))
+
+
 def ways_back() -> Iterator[Hypothesis]:
     """Dx alone: other winners, other shares."""
     for code, (says, winner) in WINNERS.items():
-        yield Hypothesis(code.split(" ")[0], f"{{it}}: {says}", lambda t, winner=winner: back(t, winner(t)))
+        yield Hypothesis(code.split(" ")[0], f"{{it}}: {says}", _towards(winner))
     yield Hypothesis(
         "overlap:overwritten",
         "{it}: where windows overlap the last one overwrites the others instead of being added",

@@ -29,13 +29,15 @@ def movements(tensor: str, sample: Seen) -> Iterator[Hypothesis]:
 
 def flattened(tensor: str) -> Iterator[Hypothesis]:
     """The axes read in another order than rows of maps."""
-    for order in itertools.permutations((1, 2, 3)):
+    orders: list[tuple[int, ...]] = list(itertools.permutations((1, 2, 3)))
+    named: dict[tuple[int, ...], tuple[str, str]] = {
+        (3, 2, 1): ("order:fortran", "in Fortran order"),
+        (2, 3, 1): ("order:channels-last", "with the channels inside (channels last)"),
+    }
+    for order in orders:
         if order == (1, 2, 3):
             continue
-        code, what = {
-            (3, 2, 1): ("order:fortran", "in Fortran order"),
-            (2, 3, 1): ("order:channels-last", "with the channels inside (channels last)"),
-        }.get(order, ("swap:axes", f"with the axes in the order {(0, *order)}"))
+        code, what = named.get(order, ("swap:axes", f"with the axes in the order {(0, *order)}"))
         verb = "flattened" if tensor == "y" else "unflattened"
 
         def forward(trial: Trial, leaves: Leaves, order: tuple[int, ...] = order) -> Tensor:
@@ -76,16 +78,16 @@ def canvases(tensor: str) -> Iterator[Hypothesis]:
     code, says = ("padding:uncropped", "the canvas's border was not cropped, its top left corner is returned")
     if tensor == "y":
         code, says = "shift", "the image lies in the canvas's top left corner, not in its middle"
-    yield Hypothesis(
-        code, f"{{it}}: {says}", lambda t: placed(t, lambda room, size: middle(room, size, corner=(0, 0)))
-    )
+    yield Hypothesis(code, f"{{it}}: {says}", lambda t: placed(t, lambda room, size: middle(room, size, corner=(0, 0))))
     yield Hypothesis(
         "padding:swapped",
         "{it}: the borders of rows and columns are exchanged",
         lambda t: placed(t, lambda room, size: middle(room, size, swap=True)),
     )
     if tensor == "y":
-        yield Hypothesis("padding:value", "{it}: the border is 0, not the value given", lambda t: placed(t, middle, 0.0))
+        yield Hypothesis(
+            "padding:value", "{it}: the border is 0, not the value given", lambda t: placed(t, middle, 0.0)
+        )
     if tensor == "dx":
         yield Hypothesis("padding:uncropped", "{it}: the canvas's border was not cropped", upstream)
 
@@ -112,7 +114,11 @@ def dropouts(tensor: str) -> Iterator[Hypothesis]:
         "mask:ignored scaled": ("the mask is not applied, the scale is", lambda a, m, p: a / (1 - p)),
     }
     for code, (says, formula) in formulas.items():
-        yield Hypothesis(code.split(" ")[0], f"{{it}}: {says}", lambda t, f=formula: f(*given(t)))
+
+        def predict(trial: Trial, formula: Callable[[Array, Array, float], Array] = formula) -> Array:
+            return formula(*given(trial))
+
+        yield Hypothesis(code.split(" ")[0], f"{{it}}: {says}", predict)
 
     def redrawn(trial: Trial) -> Array:
         source, _, p = given(trial)

@@ -1,5 +1,6 @@
 """Mistakes in gradient descent: signs, momentum, decay, state; and in penalties."""
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
@@ -64,8 +65,9 @@ class Rule:
 
 def _in_memory(gradient: Array, step: int) -> Array:
     """A gradient as it lay in memory, read in that order."""
-    layouts = [*LAYOUTS.values(), np.asfortranarray]
-    return layouts[step](gradient).ravel(order="K").reshape(gradient.shape)
+    layouts: list[Callable[[Array], Array]] = [*LAYOUTS.values(), np.asfortranarray]
+    read: Array = layouts[step](gradient).ravel(order="K").reshape(gradient.shape)
+    return read
 
 
 def _everything(trial: Trial, name: str) -> float:
@@ -80,7 +82,10 @@ RULES: dict[str, tuple[str, Rule]] = {
     "optim:momentum rest": ("1 − μ is taken for μ", Rule(keep=lambda mu: 1 - mu)),
     "optim:dampened": ("the gradient is dampened by 1 − μ", Rule(gain=lambda mu: 1 - mu)),
     "optim:nesterov": ("Nesterov's step g + μv is taken, not v", Rule(nesterov=True)),
-    "optim:state-lost": ("the velocity is not kept from step to step, or the momentum not applied at all", Rule(forgets=True)),
+    "optim:state-lost": (
+        "the velocity is not kept from step to step, or the momentum not applied at all",
+        Rule(forgets=True),
+    ),
     "optim:state-lost handed": ("the velocities that were handed over are not used", Rule(from_zero=True)),
     "optim:decay-bias": (
         "it decays, though only what is called weight should (p ← p − lr·λp is for weights, not for biases)",
@@ -106,7 +111,7 @@ RULES: dict[str, tuple[str, Rule]] = {
 def steps(tensor: str) -> Iterator[Hypothesis]:
     """Another rule for a parameter, or for its velocity."""
     for code, (says, rule) in RULES.items():
-        yield Hypothesis(code.split(" ")[0], f"{{it}}: {says}", lambda t, rule=rule: rule.course(t, tensor))
+        yield Hypothesis(code.split(" ")[0], f"{{it}}: {says}", functools.partial(rule.course, tensor=tensor))
     if tensor.startswith(VELOCITY):
 
         def untouched(trial: Trial) -> Array:
@@ -114,6 +119,10 @@ def steps(tensor: str) -> Iterator[Hypothesis]:
             return np.broadcast_to(start, trial.oracle[tensor].shape)
 
         yield Hypothesis("optim:state-lost", "{it}: the velocity that is shown never changes", untouched)
+
+
+def _valued(value: Callable[[Trial], float]) -> Callable[[Trial], Array]:
+    return lambda trial: np.asarray(value(trial))
 
 
 def penalties(tensor: str, sample: Seen) -> Iterator[Hypothesis]:
@@ -147,7 +156,10 @@ def penalties(tensor: str, sample: Seen) -> Iterator[Hypothesis]:
             lambda t: 0.5 * decay(t) * squares(t, lambda name: t.given[name].ndim > 1),
         ),
         "loss:root": ("the norm ‖W‖ is taken, not its square", lambda t: 0.5 * decay(t) * squares(t, is_weight) ** 0.5),
-        "loss:root whole": ("the norm ‖W‖ is taken, not half its square", lambda t: decay(t) * squares(t, is_weight) ** 0.5),
+        "loss:root whole": (
+            "the norm ‖W‖ is taken, not half its square",
+            lambda t: decay(t) * squares(t, is_weight) ** 0.5,
+        ),
         "optim:decay-missing": ("λ is missing", lambda t: 0.5 * squares(t, is_weight)),
         "loss:absolute": (
             "absolute values are added up, not squares",
@@ -155,4 +167,4 @@ def penalties(tensor: str, sample: Seen) -> Iterator[Hypothesis]:
         ),
     }
     for code, (says, value) in values.items():
-        yield Hypothesis(code.split(" ")[0], f"{{it}}: {says}", lambda t, value=value: np.asarray(value(t)))
+        yield Hypothesis(code.split(" ")[0], f"{{it}}: {says}", _valued(value))

@@ -1,5 +1,6 @@
 """Mistakes that do something to the result alone: a factor, axes exchanged, a mirror image, a shift."""
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Iterator
@@ -31,7 +32,10 @@ FACTORS: dict[str, tuple[str, Factor]] = {
         "{it}: it is divided by the number of places H′·W′: averaged over them where it should be summed",
         lambda t: 1 / ingredients.places(t),
     ),
-    "ratio:N·places": ("{it}: it is multiplied by N·H′·W′", lambda t: len(ingredients.batch(t)) * ingredients.places(t)),
+    "ratio:N·places": (
+        "{it}: it is multiplied by N·H′·W′",
+        lambda t: len(ingredients.batch(t)) * ingredients.places(t),
+    ),
     "ratio:1/(N·places)": (
         "{it}: it is divided by N·H′·W′: averaged over samples and places where it should be summed",
         lambda t: 1 / (len(ingredients.batch(t)) * ingredients.places(t)),
@@ -78,12 +82,17 @@ def constant_ratio(tensor: str, sample: Seen) -> Iterator[Hypothesis]:
         yield Hypothesis("ratio:constant", says, multiplied(tensor, lambda t: factor))
 
 
+def changed(tensor: str, change: Callable[[Array], Array]) -> Callable[[Trial], Array]:
+    """Something done to the oracle's tensor."""
+    return lambda trial: change(trial.oracle[tensor])
+
+
 def reshaped(tensor: str, change: Callable[[Array], Array]) -> Callable[[Trial], Array | None]:
     """The oracle's tensor with its axes changed: also where the shape shows it, unless the candidate's is right."""
 
     def predict(trial: Trial) -> Array | None:
-        changed = change(trial.oracle[tensor])
-        return changed if changed.shape == np.shape(trial.mine[tensor]) else None
+        other = change(trial.oracle[tensor])
+        return other if other.shape == np.shape(trial.mine[tensor]) else None
 
     return predict
 
@@ -99,19 +108,19 @@ def rearranged(tensor: str, sample: Seen) -> Iterator[Hypothesis]:
             code = "swap:transposed" if last_two else "swap:axes"
             says = "{it}: its last two axes are exchanged (a transposed kernel or image)"
             says = says if last_two else f"{{it}}: it has its axes in the order {order}"
-            yield Hypothesis(code, says, reshaped(tensor, lambda a, order=order: a.transpose(order)))
+            yield Hypothesis(code, says, reshaped(tensor, functools.partial(np.transpose, axes=order)))
     if axes > 2:
         spatial = {"flip:kernel": tuple(range(2, axes)), "flip:rows": (2,), "flip:columns": (axes - 1,)}
         for code, over in spatial.items():
             what = {"flip:kernel": "along both axes", "flip:rows": "top to bottom"}.get(code, "left to right")
             says = f"{{it}}: it is mirrored {what if axes > 3 else 'along its last axis'}"
-            yield Hypothesis(code, says, lambda t, over=over: np.flip(t.oracle[tensor], over))
+            yield Hypothesis(code, says, changed(tensor, functools.partial(np.flip, axis=over)))
     for axis in range(axes):
         for by in (1, -1):
             says = f"{{it}}: it is rolled by {by} along axis {axis}"
-            yield Hypothesis("roll", says, lambda t, a=axis, by=by: np.roll(t.oracle[tensor], by, a))
+            yield Hypothesis("roll", says, changed(tensor, functools.partial(np.roll, shift=by, axis=axis)))
             says = f"{{it}}: it is shifted by {by} along axis {axis}, with zeros behind"
-            yield Hypothesis("shift", says, lambda t, a=axis, by=by: shifted(t.oracle[tensor], by, a))
+            yield Hypothesis("shift", says, changed(tensor, functools.partial(shifted, by=by, axis=axis)))
 
 
 def shifted(array: Array, by: int, axis: int) -> Array:
@@ -130,8 +139,10 @@ def reread(tensor: str, sample: Seen) -> Iterator[Hypothesis]:
         return
     written = ((1, *range(2, axes), 0), (1, 0, *range(2, axes)), tuple(range(axes)), (0, *range(2, axes), 1))
     for p, q in itertools.permutations(written, 2):
-        says = "{it}: its axes were reshaped in another order than they lie in memory: batch, channels and places mixed up"
-        yield Hypothesis("swap:axes", says, lambda t, p=p, q=q: misread(t.oracle[tensor], p, q))
+        says = (
+            "{it}: its axes were reshaped in another order than they lie in memory: batch, channels and places mixed up"
+        )
+        yield Hypothesis("swap:axes", says, changed(tensor, functools.partial(misread, written=p, read=q)))
 
 
 def misread(array: Array, written: tuple[int, ...], read: tuple[int, ...]) -> Array:

@@ -16,7 +16,13 @@ Choice = Callable[[tuple[int, ...]], Array]
 
 def samples(shape: tuple[int, ...], chosen: Callable[[Array, int], Array]) -> Array:
     """Entries of some samples; n and N are given to `chosen`."""
-    return chosen(np.arange(shape[0]), shape[0]).reshape(-1, *(1,) * (len(shape) - 1))
+    counted: Array = chosen(np.arange(shape[0]), shape[0]).reshape(-1, *(1,) * (len(shape) - 1))
+    return counted
+
+
+def first_samples(most: int) -> Choice:
+    """Entries of as many samples, from the first on."""
+    return lambda shape: samples(shape, lambda n, size: n < most)
 
 
 def first_place(shape: tuple[int, ...]) -> Array:
@@ -38,10 +44,7 @@ CHOICES: dict[str, tuple[str, Choice]] = {
         lambda s: samples(s, lambda n, size: (n > 0) | (size == 1)),
     ),
     **{
-        f"samples:some {most}": (
-            f"only the first {most} samples are in the sum",
-            lambda s, most=most: samples(s, lambda n, size: n < most),
-        )
+        f"samples:some {most}": (f"only the first {most} samples are in the sum", first_samples(most))
         for most in (4, 8, 10, 16, 32, 64)
     },
     "places:first": ("only the first place of each map is in the sum; sum over H′ and W′ too", first_place),
@@ -54,7 +57,7 @@ def masked(tensor: str, choice: Choice) -> Callable[[Trial], Array]:
 
     def predict(trial: Trial) -> Array:
         dy = upstream(trial)
-        return outcome(trial, tensor, dy=np.where(choice(dy.shape), dy, dy.dtype.type(0)))
+        return outcome(trial, tensor, altered={"dy": np.where(choice(dy.shape), dy, dy.dtype.type(0))})
 
     return predict
 
@@ -76,7 +79,7 @@ def mixed_up(tensor: str) -> Iterator[Hypothesis]:
             written, read = ([_axes(letter, dy.ndim) for letter in order] for order in orders)
             first, second = (tuple(a for axes in group for a in axes) for group in (written, read))
             flat = dy.transpose(first).reshape([dy.shape[a] for a in second])
-            return outcome(trial, tensor, dy=flat.transpose(np.argsort(second)))
+            return outcome(trial, tensor, altered={"dy": flat.transpose(np.argsort(second))})
 
         says = f"{{it}}: δ is reshaped as if its axes lay in another order ({name}): batch and places are mixed up"
         yield Hypothesis("swap:axes", says, predict)

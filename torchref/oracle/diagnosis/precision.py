@@ -33,13 +33,12 @@ def wrong_dtype(looked: Sequence[Seen], tensor: str) -> tuple[str, str] | None:
 
 
 def leak(looked: Sequence[Seen], tensor: str) -> tuple[str, str, str] | None:
-    """Float32 on the way in float64: code, hint, and which array was rounded, all of which the second seed must give."""
+    """Float32 on the way in float64: code, hint, and what was rounded, the same on a second seed."""
     failed = [s for s in looked if s.failed and s.finite]
     if not failed or any(s.trial.dtype != "float64" or not _small(s) for s in failed):
         return None
-    if any(not s.failed and s.finite and s.trial.dtype == "float64" and s.trial.variety == "normal" for s in looked):
-        if not _only_where_it_shows(looked):
-            return None
+    if not _everywhere(looked):
+        return None
     if all((s.mine == s.mine.astype(np.float32)).all() for s in failed):
         return "precision:float32", SINGLE_RESULT, "result"
     for names in rounded_sets(failed[0].trial):
@@ -49,14 +48,15 @@ def leak(looked: Sequence[Seen], tensor: str) -> tuple[str, str, str] | None:
     return "precision:float32", SINGLE, "unknown"
 
 
-def _only_where_it_shows(looked: Sequence[Seen]) -> bool:
-    """Whether all normal trials in float64 failed in which more than a few numbers are computed."""
+def _everywhere(looked: Sequence[Seen]) -> bool:
+    """Whether all normal trials in float64 failed in which more than a few numbers are computed, and not exactly."""
     normal = [s for s in looked if s.trial.dtype == "float64" and s.trial.variety == "normal" and s.oracle.any()]
     return all(s.failed for s in normal if s.oracle.size > 4 and error(s) > 0)
 
 
 def _small(s: Seen) -> bool:
-    return LEAK[0] * s.scale < error(s) < LEAK[1] * s.scale
+    least = LEAK[0] if s.trial.variety == "normal" else 0.0  # one of 1e4 among special values hides the others' error
+    return least * s.scale < error(s) < LEAK[1] * s.scale
 
 
 def rounded_sets(trial: Trial) -> Iterator[tuple[str, ...]]:
@@ -72,7 +72,7 @@ def _meets(s: Seen, tensor: str, names: tuple[str, ...]) -> bool:
         name: s.trial.given[name].astype(np.float32).astype(np.float64) for name in names if name in s.trial.given
     }
     try:
-        prediction = s.restrict(outcome(s.trial, tensor.removesuffix(ABSENT), **rounded))
+        prediction = s.restrict(outcome(s.trial, tensor.removesuffix(ABSENT), altered=rounded))
     except (ValueError, KeyError, RuntimeError):
         return False
     return prediction.shape == s.mine.shape and float(np.abs(prediction - s.mine).max()) <= s.floor

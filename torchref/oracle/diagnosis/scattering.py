@@ -4,37 +4,53 @@ import itertools
 from collections.abc import Callable, Iterator
 
 import numpy as np
+from torch import nn
 
 from torchref.oracle.comparison import Array
+from torchref.oracle.diagnosis.convolving import linked
 from torchref.oracle.diagnosis.hypothesis import Hypothesis, ImpossibleError
 from torchref.oracle.diagnosis.ingredients import kernel, padding, stride, upstream
 from torchref.oracle.kinds.kind import Trial
+from torchref.pooling import AvgPool2d, Subsample2d
 
 
 def columns(trial: Trial) -> Array:
-    """The gradient of each window's entries, (N, C, O or 1, kh, kw, H′, W′); of signals as of images of height 1.
+    """The gradient of each window's entries, (N, C, kh, kw, H′, W′); of signals as of images of height 1."""
+    if (weight := filters(trial)) is not None:
+        dy = upstream(trial)
+        dy = dy[:, :, None] if dy.ndim == 3 else dy
+        return np.tensordot(dy, weight, (1, 0)).transpose(0, 3, 4, 5, 1, 2)
+    return shares(trial)
 
-    The third axis is what is summed: the output channels of a convolution.
-    """
-    dy = upstream(trial)
+
+def by_filter(trial: Trial) -> list[Array]:
+    """The columns of each output channel, whose sum `columns` gives."""
+    weight, dy = filters(trial), upstream(trial)
+    if weight is None:
+        raise ImpossibleError("no filters")
     dy = dy[:, :, None] if dy.ndim == 3 else dy
-    module = trial.reference
-    if getattr(module, "weight", None) is not None and module.weight.ndim > 2:
-        weight = module.weight.detach().numpy()
-        if getattr(module, "connections", None) is not None:
-            table = module.connections.numpy()
-            weight = weight * table.reshape(*table.shape, *(1,) * (weight.ndim - 2))
-        weight = weight[:, :, None] if weight.ndim == 3 else weight
-        return np.einsum("ocij,nopq->ncoijpq", weight, dy)
-    share = dy
-    if getattr(module, "weight", None) is not None:
+    return [np.einsum("cij,npq->ncijpq", weight[o], dy[:, o]) for o in range(len(weight))]
+
+
+def filters(trial: Trial) -> Array | None:
+    """A convolution's weight with its table, as images."""
+    if not isinstance(trial.reference, nn.Conv1d | nn.Conv2d):
+        return None
+    weight: Array = linked(trial, trial.reference.weight.detach()).numpy()
+    return weight[:, :, None] if weight.ndim == 3 else weight
+
+
+def shares(trial: Trial) -> Array:
+    """The columns of a sum or an average."""
+    dy, module = upstream(trial), trial.reference
+    if isinstance(module, Subsample2d):
         share = dy * module.weight.detach().numpy()[:, None, None]
-    elif type(module).__name__.startswith("Avg"):
+    elif isinstance(module, AvgPool2d):
         share = dy / np.prod(kernel(trial)).astype(dy.dtype)
     else:
         raise ImpossibleError("no equal shares")
-    spread = np.ones((1, 1, 1, *kernel(trial), 1, 1), dy.dtype)
-    return share[:, :, None, None, None] * spread
+    spread: Array = share[:, :, None, None] * np.ones((1, 1, *kernel(trial), 1, 1), dy.dtype)
+    return spread
 
 
 class Plane:
@@ -61,11 +77,11 @@ class Plane:
 
 def scattered(trial: Trial, *, by_window: bool, summed: bool = True, write: str = "add", step: bool = True) -> Array:
     """A padded dx: tap by tap, or window by window; added, or written over what is there."""
-    plane, parts = Plane(trial), columns(trial)
-    each = [parts.sum(axis=2)] if summed else list(np.moveaxis(parts, 2, 0))
-    *_, kh, kw, rows, cols = parts.shape
+    plane = Plane(trial)
+    each = [columns(trial)] if summed else by_filter(trial)
+    *_, kh, kw, rows, cols = each[0].shape
     sh, sw = plane.stride if step else (1, 1)
-    padded = plane.empty(parts.shape[:2])
+    padded = plane.empty(each[0].shape[:2])
     for part in each:
         if by_window:
             for p, q in np.ndindex(rows, cols):
@@ -137,7 +153,7 @@ def overlaps(tensor: str) -> Iterator[Hypothesis]:
 
 def _first_pixel(trial: Trial) -> Array:
     """The whole share of a window's first pixel, nothing to the others."""
-    plane, parts = Plane(trial), columns(trial).sum(axis=2)
+    plane, parts = Plane(trial), shares(trial)
     rows, cols = parts.shape[-2:]
     (sh, sw), padded = plane.stride, plane.empty(parts.shape[:2])
     padded[:, :, : sh * rows : sh, : sw * cols : sw] += parts[:, :, 0, 0]

@@ -54,19 +54,24 @@ FORMULAS: dict[type, dict[str, tuple[str, Formula]]] = {
 
 def tanh_slope(y: Array, s: Settings) -> Array:
     """(b/a)(a − y)(a + y)."""
-    return s["b"] / s["a"] * (s["a"] - y) * (s["a"] + y)
+    slope: Array = s["b"] / s["a"] * (s["a"] - y) * (s["a"] + y)
+    return slope
 
 
 def logistic_slope(y: Array, s: Settings) -> Array:
     """a·y(1 − y)."""
-    return s["a"] * y * (1 - y)
+    slope: Array = s["a"] * y * (1 - y)
+    return slope
 
 
 SLOPES: dict[type, dict[str, tuple[str, Slope]]] = {
     Tanh: {
         "slope:missing": ("f′ is missing: dy is passed on as it is", lambda x, y, s: np.ones_like(y)),
         "slope:twice": ("f′ is applied twice", lambda x, y, s: tanh_slope(y, s) ** 2),
-        "slope:of-input": ("f′ is computed from the input x in place of the output y", lambda x, y, s: tanh_slope(x, s)),
+        "slope:of-input": (
+            "f′ is computed from the input x in place of the output y",
+            lambda x, y, s: tanh_slope(x, s),
+        ),
         "slope:of-input plain": ("the derivative is taken as 1 − x², of the input", lambda x, y, s: 1 - x * x),
         "slope:other plain": ("the derivative is taken as 1 − y² whatever a and b are", lambda x, y, s: 1 - y * y),
         "slope:other inverse": (
@@ -76,7 +81,10 @@ SLOPES: dict[type, dict[str, tuple[str, Slope]]] = {
         "slope:other b": ("the derivative lacks the factor b", lambda x, y, s: tanh_slope(y, s) / s["b"]),
         "slope:other a": ("the derivative lacks the factor 1/a", lambda x, y, s: tanh_slope(y, s) * s["a"]),
         "slope:other b/a": ("the derivative lacks the factor b/a", lambda x, y, s: tanh_slope(y, s) * s["a"] / s["b"]),
-        "slope:other product": ("the derivative is taken as a·b(1 − y²)", lambda x, y, s: s["a"] * s["b"] * (1 - y * y)),
+        "slope:other product": (
+            "the derivative is taken as a·b(1 − y²)",
+            lambda x, y, s: s["a"] * s["b"] * (1 - y * y),
+        ),
         "slope:other y": ("the derivative is taken as 1 − y", lambda x, y, s: 1 - y),
         "slope:other sum": ("the derivative is taken as 1 + y²", lambda x, y, s: 1 + y * y),
         "slope:of-output": (
@@ -88,7 +96,10 @@ SLOPES: dict[type, dict[str, tuple[str, Slope]]] = {
     Logistic: {
         "slope:missing": ("f′ is missing: dy is passed on as it is", lambda x, y, s: np.ones_like(y)),
         "slope:twice": ("f′ is applied twice", lambda x, y, s: logistic_slope(y, s) ** 2),
-        "slope:of-input": ("f′ is computed from the input x in place of the output y", lambda x, y, s: logistic_slope(x, s)),
+        "slope:of-input": (
+            "f′ is computed from the input x in place of the output y",
+            lambda x, y, s: logistic_slope(x, s),
+        ),
         "slope:other a": ("the derivative is taken as y(1 − y), without a", lambda x, y, s: y * (1 - y)),
         "slope:other sign": ("the derivative is taken as a·y(1 + y)", lambda x, y, s: s["a"] * y * (1 + y)),
         "slope:other sign a": ("the derivative is taken as y(1 + y)", lambda x, y, s: y * (1 + y)),
@@ -132,7 +143,7 @@ def activations(tensor: str, sample: Seen) -> Iterator[Hypothesis]:
         for code, (says, formula) in FORMULAS.get(kind, {}).items():
             strict = code.startswith("nonfinite")
             text = says if "{it}" in says else f"{{it}}: {says}"
-            yield Hypothesis(code.split(" ")[0], text, lambda t, f=formula: f(batch(t), settings(t)), strict)
+            yield Hypothesis(code.split(" ")[0], text, _formula(formula), strict)
     if tensor == "dx":
         for code, (says, slope) in SLOPES.get(kind, {}).items():
             yield Hypothesis(code.split(" ")[0], f"{{it}}: {says}", _times(slope))
@@ -164,9 +175,11 @@ def _inherited(kind: type) -> Iterator[Hypothesis]:
 
         yield Hypothesis("inherited:y", says, predict, strict=True)
     if kind is Softmax:
-        yield Hypothesis(
-            "inherited:y", says, lambda t: jacobian(upstream(t), np.asarray(t.mine["y"])), strict=True
-        )
+        yield Hypothesis("inherited:y", says, lambda t: jacobian(upstream(t), np.asarray(t.mine["y"])), strict=True)
+
+
+def _formula(formula: Formula) -> Callable[[Trial], Array]:
+    return lambda t: formula(batch(t), settings(t))
 
 
 def _times(slope: Slope) -> Callable[[Trial], Array]:
@@ -182,9 +195,7 @@ def _rectified(sample: Seen) -> Iterator[Hypothesis]:
     says = "{it}: dy is multiplied by 0 or 1, and 0·∞ and 0·NaN are NaN; use np.where"
     yield Hypothesis("nonfinite:spread", says, lambda t: upstream(t) * (t.oracle["y"] > 0), strict=True)
     says = "{it}: where the output is NaN, δ does not pass; torch lets it pass"
-    yield Hypothesis(
-        "nonfinite:swallowed", says, lambda t: np.where(t.oracle["y"] > 0, upstream(t), 0), strict=True
-    )
+    yield Hypothesis("nonfinite:swallowed", says, lambda t: np.where(t.oracle["y"] > 0, upstream(t), 0), strict=True)
     off = (sample.oracle == 0) & (upstream(sample.trial) != 0)
     if off.any() and sample.mine.shape == sample.oracle.shape:
         leak = float(np.median((sample.mine / np.where(off, upstream(sample.trial), 1))[off]))
@@ -195,7 +206,8 @@ def _rectified(sample: Seen) -> Iterator[Hypothesis]:
 def softmax(x: Array, axis: int, *, shift: bool = True) -> Array:
     """exp(x)/Σexp(x) along an axis."""
     exp: Array = np.exp(x - x.max(axis, keepdims=True)) if shift else np.exp(x)
-    return exp / exp.sum(axis, keepdims=True)
+    y: Array = exp / exp.sum(axis, keepdims=True)
+    return y
 
 
 def jacobian(dy: Array, y: Array, axis: int = 1) -> Array:
@@ -230,11 +242,14 @@ def softmaxes(tensor: str) -> Iterator[Hypothesis]:
         "softmax:jacobian-part": ("the factor y is missing", lambda dy, y: dy - (dy * y).sum(1, keepdims=True)),
     }
     for code, (says, formula) in backward.items():
-        yield Hypothesis(
-            code.split(" ")[0], f"{{it}}: {says}", lambda t, f=formula: f(upstream(t), t.oracle["y"])
-        )
+        yield Hypothesis(code.split(" ")[0], f"{{it}}: {says}", _backward(formula))
+
+
+def _backward(formula: Callable[[Array, Array], Array]) -> Callable[[Trial], Array]:
+    return lambda t: formula(upstream(t), t.oracle["y"])
 
 
 def _over_all(trial: Trial) -> Array:
     exp: Array = np.exp(batch(trial) - batch(trial).max())
-    return exp / exp.sum()
+    y: Array = exp / exp.sum()
+    return y

@@ -1,6 +1,6 @@
 """Mistakes that change an array before it is used: the size of the change is taken from one trial."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -11,40 +11,54 @@ from torchref.oracle.kinds.kind import Trial
 
 FROZEN = ("read-only", "broadcast")
 """Varieties of input that cannot be written to."""
+Other = Callable[[Trial], Array]
 
 
 def tampered(tensor: str, sample: Seen) -> Iterator[Hypothesis]:
-    """X scaled before it is used; the weights moved along their gradient before dx is computed."""
-    if sample.mine.shape != sample.oracle.shape or "x" not in sample.trial.given:
+    """X or dy scaled before it is used; the weights moved along their gradient before dx is computed.
+
+    Where no argument was seen to change, these are not asked for: a factor would explain the numbers as well.
+    """
+    faults = [c.fault for c in sample.trial.failures if c.tensor.endswith("its arguments alone")]
+    if sample.mine.shape != sample.oracle.shape or sample.where is not None:
         return
+    mutated = {name.strip(" ,") for fault in faults for name in fault.split()}
+    for name in ("x", "dy"):
+        if name in mutated and not (name == "dy" and tensor == "y"):
+            yield from _fitted(
+                tensor, sample, f"{name} is multiplied by {{by:.6g}} before it is used", _twice(tensor, name)
+            )
+    if tensor == "dx" and "weight" in mutated:
+        says = "the weight has been moved by {by:.6g} times its gradient before {{it}} is computed"
+        yield from _fitted(tensor, sample, says, _moved(tensor), writing=False)
 
-    def doubled(trial: Trial) -> Array:
-        return outcome(trial, tensor, x=2 * trial.given["x"])
 
-    def stepped(trial: Trial) -> Array:
+def _twice(tensor: str, name: str) -> Other:
+    return lambda t: outcome(t, tensor, altered={name: 2 * t.given[name]})
+
+
+def _moved(tensor: str) -> Other:
+    def other(trial: Trial) -> Array:
         if "grad weight" not in trial.oracle:
             raise ImpossibleError("no weight")
-        weight = trial.given["weight"]
-        return outcome(trial, tensor, weight=weight + trial.oracle["grad weight"])
+        return outcome(trial, tensor, altered={"weight": trial.given["weight"] + trial.oracle["grad weight"]})
 
-    kinds = [("x is multiplied by {by:.6g} before it is used", doubled, True)] if tensor == "y" else []
-    kinds += [("the weight has been moved by {by:.6g} times its gradient before {{it}} is computed", stepped, False)]
-    for says, other, writing in kinds:
-        try:
-            change = other(sample.trial) - sample.oracle
-        except (ValueError, RuntimeError, KeyError):
-            continue
-        size = float((change * change).sum())
-        if not np.isfinite(size) or size == 0:
-            continue
-        by = float((change * (sample.mine - sample.oracle)).sum()) / size
+    return other
 
-        def predict(trial: Trial, other=other, by: float = by, writing: bool = writing) -> Array | None:  # type: ignore[no-untyped-def]
-            if writing and trial.variety in FROZEN:
-                return None
-            right = trial.oracle[tensor]
-            changed: Array = right + by * (other(trial) - right)
-            return changed
 
-        text = says.format(by=1 + by if writing else by)
-        yield Hypothesis("conduct:mutation", f"{{it}}: {text}", predict)
+def _fitted(tensor: str, sample: Seen, says: str, other: Other, *, writing: bool = True) -> Iterator[Hypothesis]:
+    """The oracle's tensor moved towards another one, as far as in the sample."""
+    change = other(sample.trial) - sample.oracle
+    size = float((change * change).sum())
+    if not np.isfinite(size) or size == 0:
+        return
+    by = float((change * (sample.mine - sample.oracle)).sum()) / size
+
+    def predict(trial: Trial) -> Array | None:
+        if writing and trial.variety in FROZEN:
+            return None
+        right = trial.oracle[tensor]
+        changed: Array = right + by * (other(trial) - right)
+        return changed
+
+    yield Hypothesis("conduct:mutation", f"{{it}}: {says.format(by=1 + by if writing else by)}", predict)

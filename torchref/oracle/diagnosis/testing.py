@@ -26,11 +26,10 @@ from torchref.oracle.diagnosis import (
 from torchref.oracle.diagnosis.conduct import evidence_of, explain
 from torchref.oracle.diagnosis.diagnosis import Diagnosis, Problem
 from torchref.oracle.diagnosis.evidence import PLACES, evidence, located
-from torchref.oracle.diagnosis.hypothesis import ABSENT, Hypothesis, Seen, holds, met, predicted, seen, telling
+from torchref.oracle.diagnosis.hypothesis import ABSENT, Hypothesis, Seen, contradicted, holds, seen
 from torchref.oracle.kinds.kind import Trial
 from torchref.oracle.optimizer import VELOCITY
 from torchref.pooling import MaxPool2d
-
 
 RESTATING = ("ratio", "swap", "flip", "roll", "shift", "inherited")
 """Families that say once more of the numbers what another says of the cause."""
@@ -48,11 +47,18 @@ def diagnose(problem: Problem) -> Diagnosis:
     if not any(s.failed for s in looked):
         return Diagnosis("", "", known)
     found = explanation(problem, looked)
+    base = replace(problem, tensor=name)
+    whole = seen(base.trials, name)
+    if name != problem.tensor and any(s.failed for s in whole):
+        found = explanation(base, whole) or found  # the other links tell more
+    elif found is None and any(c.tensor == name + ABSENT for t in problem.trials for c in t.failures):
+        absent = replace(problem, tensor=name + ABSENT)
+        found = explanation(absent, seen(absent.trials, absent.tensor))
     if found is None:
         return Diagnosis("", "", known)
     code, says = found
     called = problem.called(name)
-    when = conditions.common(looked, natural=True)
+    when = natural(looked)
     subject = f"{called} is wrong{f' when {when}' if when else ''}: "
     return Diagnosis(code, subject + says.removeprefix("{it}: ").replace("{it}", called), known)
 
@@ -71,19 +77,26 @@ def explanation(problem: Problem, looked: Sequence[Seen]) -> tuple[str, str] | N
     for first in (precision.wrong_dtype, precision.leak):
         if (found := first(looked, problem.tensor)) and found == first(again(problem), problem.tensor):
             return found[0], found[1]
-    candidates = list(hypotheses(problem.tensor.removesuffix(ABSENT), sample(looked)))
-    held = [h for h in candidates if holds(h, looked)]
-    held = [h for h in held if holds(h, again(problem))]
+    candidates = hypotheses(problem.tensor.removesuffix(ABSENT), sample(looked))
+    outcomes = [(h, false) for h in candidates if (false := contradicted(h, looked)) is not None]
+    held = [h for h, false in outcomes if not false and holds(h, again(problem))]
     if held:
         return said(held)
-    limited = (restricted(h, rule) for h in candidates for rule in conditional(h, looked))
-    for hypothesis in limited:
-        if holds(hypothesis, again(problem)):
-            return hypothesis.code, hypothesis.says
+    for hypothesis, false in outcomes:
+        wrong = [s.trial for s in looked if s.failed and (s.finite or hypothesis.strict)]
+        for name, rule in conditions.separating(wrong, false):
+            limited = restricted(hypothesis, rule)
+            if holds(limited, again(problem)):
+                return limited.code, limited.says if name == natural(looked) else f"{limited.says} (where {name})"
     for code, (says, place) in PLACES.items():
         if located(place, looked) and located(place, again(problem)):
             return code.split(" ")[0], says
     return None
+
+
+def natural(looked: Sequence[Seen]) -> str:
+    """What sets the trials that failed apart, if it can stand in a hint."""
+    return conditions.common(looked, natural=True)
 
 
 def again(problem: Problem) -> list[Seen]:
@@ -110,25 +123,6 @@ def sample(looked: Sequence[Seen]) -> Seen:
     return (exact or ordinary or finite or failed)[0]
 
 
-def conditional(hypothesis: Hypothesis, looked: Sequence[Seen]) -> Iterator[conditions.Rule]:
-    """Rules under which a hypothesis holds that explains all that failed but contradicts what passed."""
-    contradicted = []
-    told = False
-    for s in looked:
-        if not (s.finite or hypothesis.strict):
-            continue
-        prediction = predicted(hypothesis, s)
-        if s.failed and not met(s, prediction, strict=hypothesis.strict):
-            return
-        if not s.failed and not met(s, prediction, strict=hypothesis.strict):
-            contradicted.append(s.trial)
-        told = told or (s.failed and prediction is not None and telling(s, prediction, strict=hypothesis.strict))
-    if told:
-        wrong = [s.trial for s in looked if s.failed and (s.finite or hypothesis.strict)]
-        for _, rule in conditions.separating(wrong, contradicted):
-            yield rule
-
-
 def restricted(hypothesis: Hypothesis, rule: conditions.Rule) -> Hypothesis:
     """A hypothesis that speaks only of trials of which a rule is true."""
 
@@ -143,11 +137,13 @@ def hypotheses(tensor: str, example: Seen) -> Iterator[Hypothesis]:
     reference = example.trial.reference
     trial = example.trial
     if "dy" in trial.given:
+        yield from tampering.tampered(tensor, example)
         yield from slopes.activations(tensor, example)
         yield from moving.movements(tensor, example)
         yield from windows.pools(tensor, trial)
         if isinstance(reference, MaxPool2d):
             yield from maxima.maxima(tensor)
+        yield from scattering.overlaps(tensor)
         if isinstance(reference, nn.Linear | nn.Conv1d | nn.Conv2d):
             yield from convolving.weights(tensor)
             yield from convolving.biases(tensor)
@@ -155,7 +151,6 @@ def hypotheses(tensor: str, example: Seen) -> Iterator[Hypothesis]:
             yield from tables.tables(tensor, example)
             yield from tables.unmasked(tensor, example)
             yield from convolving.borders(tensor)
-        yield from scattering.overlaps(tensor)
     elif "output" in trial.given:
         yield from losing.losses(tensor, example)
     elif f"start {tensor.removeprefix(VELOCITY)}" in trial.given:
@@ -169,4 +164,3 @@ def hypotheses(tensor: str, example: Seen) -> Iterator[Hypothesis]:
     yield from outputs.rearranged(tensor, example)
     yield from outputs.reread(tensor, example)
     yield from outputs.constant_ratio(tensor, example)
-    yield from tampering.tampered(tensor, example)

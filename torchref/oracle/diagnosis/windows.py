@@ -3,17 +3,13 @@
 import math
 from collections.abc import Callable, Iterator
 
-import numpy as np
-import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from torchref.oracle.comparison import Array
 from torchref.oracle.diagnosis.convolving import hypothesis
-from torchref.oracle.diagnosis.hypothesis import Hypothesis, ImpossibleError
+from torchref.oracle.diagnosis.hypothesis import Hypothesis
 from torchref.oracle.diagnosis.ingredients import Leaves, kernel, stride, upstream
 from torchref.oracle.kinds.kind import Trial
-from torchref.pooling import AvgPool2d, MaxPool2d, Subsample2d
+from torchref.pooling import AvgPool2d, Subsample2d
 
 
 def opened(x: Tensor, size: tuple[int, ...], step: tuple[int, ...]) -> Tensor:
@@ -124,7 +120,10 @@ def coefficients(tensor: str) -> Iterator[Hypothesis]:
         "bias:missing": ("the bias is not added", lambda t, s, w, b: s * w + 0 * b),
         "bias:doubled": ("the bias is added twice", lambda t, s, w, b: s * w + 2 * b),
         "bias:per-tap": ("the bias is added once for each pixel", lambda t, s, w, b: s * w + math.prod(kernel(t)) * b),
-        "bias:inside": ("the bias is added before the coefficient is applied: w·(sum + b)", lambda t, s, w, b: (s + b) * w),
+        "bias:inside": (
+            "the bias is added before the coefficient is applied: w·(sum + b)",
+            lambda t, s, w, b: (s + b) * w,
+        ),
         "scale:missing": ("the coefficient is not applied", lambda t, s, w, b: s + 0 * w + b),
         "channels:first": (
             "the first map's coefficient and bias are used for all maps",
