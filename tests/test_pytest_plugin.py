@@ -7,6 +7,7 @@ from importlib.metadata import entry_points
 
 import numpy as np
 import pytest
+import torch
 
 from torchref import oracle
 
@@ -267,9 +268,11 @@ def test_pages_of_what_fails_are_written_where_one_asks(pytester: pytest.Pyteste
     assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
 
 
-def test_an_optimiser_is_its_updates_and_its_velocities() -> None:
-    assert oracle.conforms("homework:SGD", like="sgd").parts == ("update", "velocity", "behaviour")
+def test_parts_are_named_after_what_is_judged() -> None:
+    assert oracle.conforms("homework:SGD", like="sgd").parts == ("update", "behaviour")
     assert oracle.conforms("homework:f,g", like="cross_entropy").parts == ("loss", "doutput", "behaviour")
+    gelu = oracle.conforms("homework:f,g", like=torch.nn.GELU(), shape=(2, 3))
+    assert gelu.parts == ("forward", "dx", "behaviour")
 
 
 def test_what_makes_no_sense_is_refused_at_once() -> None:

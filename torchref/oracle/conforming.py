@@ -21,7 +21,7 @@ from torchref.oracle.verdict import Finding, Verdict
 
 EXERCISE = "__oracle_exercise__"
 """Attribute of a decorated class."""
-SILENT = {"construction": 0, "forward": 0, "backward": 1}
+SILENT = {"construction": 0, "forward": 0, "step": 0, "backward": 1}
 """What did not answer, and the column that says so."""
 
 
@@ -184,9 +184,9 @@ def stub(candidates: tuple[Any, ...]) -> str:
 
 
 def _part(column: str, family: str) -> str:
-    """What an item is called: "dw" for "grad weight"; an optimiser's are "update" and "velocity"."""
+    """What an item is called: "dw" for "grad weight"; all that an optimiser does to many parameters is one "update"."""
     if family == "optimizer":
-        return column.split()[0] if " " in column else "update"
+        return "update"
     usual = {"y": "forward", "grad weight": "dw", "grad bias": "db"}
     return usual.get(column, column.replace("grad ", "d"))
 
