@@ -69,6 +69,8 @@ def conduct_hint(tensor: str, behaved: Conduct, second: Sequence[Conduct]) -> Di
         case = Case(one.layer, one.layer, {}, ())
         return read(tensor, [Trial(case, "", "normal", 0, {}, None, {}, {}, one.comparisons)])
 
+    if tensor == "backward":  # it answered as long as no other pass came between
+        return Diagnosis("memory:stale-cache", "backward uses what another forward pass left behind", ())
     first = told(behaved)
     confirmed = [told(other) for other in second if other.layer == behaved.layer]
     if first is None or first[0] not in [other[0] for other in confirmed if other is not None]:
@@ -110,6 +112,12 @@ def joined(session: Session, passed: Passed) -> Joined:
 
 def _joining(session: Session, fault: Fault, passes: Sequence[Passed]) -> Explained | None:
     """What joins the layers wrongly, the same in all passes."""
+    if session.blocks.misplaced and fault.part == "y":
+        name = session.blocks.misplaced[0]
+        return Explained("layer:order", f"your layer {name} comes later than in torch's", fault.layer)
+    if session.blocks.extra and fault.part == "y":
+        extra = session.blocks.extra[0]
+        return Explained("layer:extra", f"your network has a layer {extra} that torch's has not", fault.layer)
     usable = [p for p in passes if not p.signals.kinks and "output" in p.mine]
     if fault.layer == "" and fault.part == "y":
         return _forward(session, usable)

@@ -12,7 +12,7 @@ from torchref.oracle.diagnosis.chain import explain_backward
 from torchref.oracle.networks.behaviour import Conduct, conduct
 from torchref.oracle.networks.explaining import conduct_hint, explain, joined
 from torchref.oracle.networks.session import Passed, Session
-from torchref.oracle.networks.table import OUTPUT, WHOLE, Fault, named
+from torchref.oracle.networks.table import OUTPUT, WHOLE, Fault, named, order
 from torchref.oracle.saving import save_trial
 from torchref.oracle.subjects.guard import Guard
 from torchref.oracle.subjects.subject import Misbehaviour
@@ -63,12 +63,21 @@ def find_out(
         for one in behaved
         for comparison in one.failures
     ]
+    if any(finding.code.startswith("chain:") for finding in found):  # what else is odd follows from that
+        behaviour = []
     troubles = _troubles(session, passes)
-    alone = [f for f in troubles if f.layer]  # each tells more than that the whole does not run
-    missing = _missing(session, passes)
-    everything = [*alone, *missing, *found] if alone or any(f.alone for f in faults) else [*troubles, *missing, *found]
-    everything += [f for f in troubles if f not in everything]
-    return tuple({(f.tensor, f.layer, f.what): f for f in [*everything, *behaviour]}.values())
+    places = {(layer, named(part)): place for place, (layer, part) in enumerate(order(session))}
+    local = sorted(
+        [*_precision(session, passes[0]), *found, *_missing(session, passes), *(f for f in troubles if f.layer)],
+        key=lambda f: places.get((rowed(f), f.tensor), len(places)),
+    )
+    whole = [f for f in troubles if not f.layer]
+    return tuple({(f.tensor, f.layer, f.what): f for f in [*local, *whole, *behaviour]}.values())
+
+
+def rowed(finding: Finding) -> str:
+    """The layer of a finding as the order of computation has it."""
+    return finding.rows[0] if finding.rows and finding.rows[0] != OUTPUT else finding.layer
 
 
 def of_tensor(fault: Fault, told: Diagnosis, elsewhere: str, reporting: Reporting) -> Finding:
@@ -135,6 +144,20 @@ def _trouble(session: Session, passed: Passed, trouble: Misbehaviour, when: str)
         when=when,
         fault=trouble.what,
     )
+
+
+def _precision(session: Session, passed: Passed) -> list[Finding]:
+    """Parameters of another precision than x."""
+    wanted = passed.draw.x.dtype
+    found = {}
+    for partner in session.matching.partners.values():
+        came = np.dtype(str(session.slots[partner.mine].get().dtype))
+        layer = partner.torch.rpartition(".")[0]
+        if came != wanted:
+            what = f"{partner.mine} is {came}, x {wanted}"
+            hint = f"its parameters are {came} whatever is asked for"
+            found[layer] = Finding("forward", what, layer, (layer,), hint, f"precision:{came}", fault=what)
+    return list(found.values())
 
 
 def _missing(session: Session, passes: Sequence[Passed]) -> list[Finding]:

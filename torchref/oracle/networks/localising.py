@@ -18,6 +18,7 @@ from torchref.oracle.layer import absent_links, judge
 from torchref.oracle.linear import gradients
 from torchref.oracle.loss import loss_gradient
 from torchref.oracle.networks.passes import Signals, Upstream, run
+from torchref.oracle.thinning import Thinned
 
 
 @dataclass(frozen=True)
@@ -117,15 +118,16 @@ def _hidden(name: str, mine: Mapping[str, Any], wrong: list[Wrong], verdicts: Ma
 def local_trial(
     wrong: Wrong, mine: Mapping[str, Any], layers: Mapping[str, nn.Module], loss: nn.Module, target: Array, seed: int
 ) -> Trial:
-    """The fault as a trial of its layer or loss alone, on the input and upstream gradient that it had."""
+    """The fault as a trial of its layer or loss alone, on the input and upstream gradient it had; the rest is right."""
     name, part = layer_of(wrong.name), part_of(wrong.name)
     seen = wrong.signals.seen[name]
     own, verdict = {part: mine[wrong.name]}, (replace(wrong.comparison, tensor=part),)
     if name == "loss":
-        return loss_trial(loss, to_array(seen.x), target, own, verdict, seed)
+        trial = loss_trial(loss, to_array(seen.x), target, own, verdict, seed)
+        return replace(trial, mine={**trial.oracle, **own})
     x, dy = to_array(seen.x), to_array(seen.dy)
     oracle = {key: to_array(tensor) for key, tensor in gradients(layers[name], to_tensor(x), to_tensor(dy)).items()}
-    return trial_of(name, layers[name], x, dy, own, oracle, verdict, seed)
+    return trial_of(name, layers[name], x, dy, {**oracle, **own}, oracle, verdict, seed)
 
 
 def forced_loss(loss: nn.Module, output: Array, target: Array, mine: Mapping[str, Any], seed: int) -> Trial:
@@ -171,6 +173,8 @@ def trial_of(
     parameters = {key: to_array(p) for key, p in layer.named_parameters()}
     case = Case(name, f"{name} {layer}", {}, tuple(x.shape))
     given = {"x": x, "dy": dy, **parameters}
+    if isinstance(layer, Thinned):
+        given["mask"] = to_array(layer.mask)
     reference = copy.deepcopy(layer)  # the parameters change from pass to pass
     return Trial(case, str(x.dtype), "normal", seed, given, reference, dict(mine), oracle, comparisons)
 

@@ -159,6 +159,8 @@ class Blocks(NamedTuple):
     layers: dict[str, tuple[str, ...]]
     extra: tuple[str, ...]
     guesses: tuple[str, ...]
+    misplaced: tuple[str, ...] = ()
+    """Layers that come in another order than torch's."""
 
 
 def match_layers(
@@ -200,12 +202,12 @@ def match_layers(
     guesses += [f"layer {name} is {end}" for name, end in ends.items() if name != end and name not in said]
     blocks: dict[str, tuple[str, ...]] = {}
     start = 0
+    misplaced = []
     for name in (name for name in mine if name in ends):
         stop = place[ends[name]] + 1
         if stop <= start:
-            raise ValueError(
-                f"layer {name} comes out of order: it is {ends[name]}, which is behind {theirs[start - 1]}"
-            )
+            misplaced.append(name)
+            continue
         blocks[name] = tuple(theirs[start:stop])
         start = stop
-    return Blocks(blocks, tuple(extra), tuple(guesses))
+    return Blocks(blocks, tuple(extra), tuple(guesses), tuple(misplaced))

@@ -76,8 +76,8 @@ class Mine(Protocol):
     def run(self, x: Array, target: Array, dy: Array | None, seen: Observation) -> None:
         """One free pass, noted in `seen` as far as it comes; without `dy`, through the candidate's own loss."""
 
-    def alone(self, name: str, x: Array, dy: Array) -> dict[str, Any]:
-        """One layer: "y", "dx" and "grad <parameter>", the parameters by the network's names."""
+    def alone(self, name: str, x: Array, dy: Array, seen: dict[str, Any]) -> None:
+        """One layer: "y", "dx" and "grad <parameter>", the parameters by the network's names, as far as it comes."""
 
 
 class MyLoss:
@@ -245,19 +245,20 @@ class Explicit:
         seen.tensors["dx"] = to_numpy(dx, "backward", "dx")
         _with_gradients(seen, grads)
 
-    def alone(self, name: str, x: Array, dy: Array) -> dict[str, Any]:
+    def alone(self, name: str, x: Array, dy: Array, seen: dict[str, Any]) -> None:
         """One layer on what it is given."""
         layer = self.layers[name]
         y, cache = _two(f"{name}'s forward", "y and a cache", self._guard.call(f"{name}'s forward", layer.forward, x))
+        seen["y"] = y
         result = self._guard.call(f"{name}'s backward", layer.backward, dy, cache)
         dx, grads = _two(f"{name}'s backward", "dx and gradients", result)
-        return {"y": y, "dx": dx} | {f"grad {name}.{key}": grad for key, grad in grads.items()}
+        seen |= {"dx": dx} | {f"grad {name}.{key}": grad for key, grad in grads.items()}
 
 
-def called_alone(guard: Guard, name: str, layer: Any, x: Array, dy: Array) -> dict[str, Any]:
+def called_alone(guard: Guard, name: str, layer: Any, x: Array, dy: Array, seen: dict[str, Any]) -> None:
     """A layer that keeps its pass on itself, on what it is given."""
-    y = guard.call(f"{name}'s forward", layer.forward, x)
-    return {"y": y, "dx": guard.call(f"{name}'s backward", layer.backward, dy)}
+    seen["y"] = guard.call(f"{name}'s forward", layer.forward, x)
+    seen["dx"] = guard.call(f"{name}'s backward", layer.backward, dy)
 
 
 class Stateful:
@@ -289,11 +290,11 @@ class Stateful:
             seen.tensors["dx"] = to_numpy(dx, "backward", "dx")
         _with_gradients(seen, {slot.name: slot.gradient() for slot in self.slots() if slot.gradient})
 
-    def alone(self, name: str, x: Array, dy: Array) -> dict[str, Any]:
+    def alone(self, name: str, x: Array, dy: Array, seen: dict[str, Any]) -> None:
         """One layer on what it is given."""
-        results = called_alone(self._guard, name, self.layers[name], x, dy)
+        called_alone(self._guard, name, self.layers[name], x, dy, seen)
         own = [slot for slot in self.slots() if slot.name.startswith(f"{name}.") and slot.gradient]
-        return results | {f"grad {slot.name}": _copied(slot.gradient()) for slot in own if slot.gradient}
+        seen |= {f"grad {slot.name}": _copied(slot.gradient()) for slot in own if slot.gradient}
 
 
 class WithLoss:
@@ -321,7 +322,7 @@ class WithLoss:
         seen.tensors["loss"] = number(value)
         _with_gradients(seen, grads)
 
-    def alone(self, name: str, x: Array, dy: Array) -> dict[str, Any]:
+    def alone(self, name: str, x: Array, dy: Array, seen: dict[str, Any]) -> None:
         """Nothing: there are no layers to be seen."""
         raise NotImplementedError
 
@@ -368,6 +369,6 @@ class Adapted:
             seen.tensors["dx"] = to_numpy(dx, "backward", "dx")
         _with_gradients(seen, self._guard.call("gradients", self._adapter.gradients))
 
-    def alone(self, name: str, x: Array, dy: Array) -> dict[str, Any]:
+    def alone(self, name: str, x: Array, dy: Array, seen: dict[str, Any]) -> None:
         """One layer on what it is given; its parameters' gradients cannot be seen."""
-        return called_alone(self._guard, name, self.layers[name], x, dy)
+        called_alone(self._guard, name, self.layers[name], x, dy, seen)

@@ -31,7 +31,7 @@ class Signals(NamedTuple):
 
     `tensors` by name in the order of computation: "output/<layer>", "output" (the last of them again), "loss",
     "doutput", and backward for each layer "dx/<layer>" and "grad/<layer>.<parameter>"; `magnitudes` has S of each.
-    `seen` is what each layer, and "loss", was given; `kinks` names the layers too near whose kink the input is to judge.
+    `seen` is what each layer, and "loss", was given; `kinks` names the layers near whose kink nothing can be judged.
     """
 
     tensors: dict[str, Tensor]

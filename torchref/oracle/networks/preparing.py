@@ -70,7 +70,7 @@ def prepare(
     theirs = {f"{n}.{key}": tuple(p.shape) for n, layer in taken.layers.items() for key, p in layer.named_parameters()}
     matching = match_parameters({name: np.shape(slot.get()) for name, slot in slots.items()}, theirs, said)
     unmatched = Blocks({}, (), ())
-    session = Session(mine, taken.layers, aim.loss, own_loss, slots, matching, unmatched, seed)
+    session = Session(mine, taken.layers, aim.loss, own_loss, slots, matching, unmatched, seed, masks is not None)
     draw = Draw(inputs, aim.target, session.parameters())
     session.blocks = blocks = _blocks(session, draw, said)
     guesses = [*mine.guesses, *taken.guesses, *([aim.guess] if aim.guess else []), *matching.guesses, *blocks.guesses]

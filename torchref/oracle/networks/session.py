@@ -64,6 +64,8 @@ class Session:
     matching: Matching
     blocks: Blocks
     seed: int
+    masked: bool = False
+    """Whether units are dropped by masks, which fit one batch size."""
 
     def load(self, parameters: Mapping[str, Array]) -> None:
         """The same parameters into both."""
@@ -90,6 +92,7 @@ class Session:
         for redraw in range(REDRAWS):
             rng = np.random.default_rng([self.seed, turn, redraw])
             samples = len(first.x) - 1 if len(first.x) > 2 and turn % 2 else len(first.x) + 1
+            samples = len(first.x) if self.masked else samples
             rows = np.resize(rng.permutation(len(first.x)), samples)
             draw = Draw(
                 _near(rng, first.x[rows] if turn % 2 else -first.x[rows]),
@@ -166,13 +169,17 @@ class Session:
             x = np.array(to_array(passed.signals.seen[block[0]].x))
             dy = np.array(to_array(passed.signals.seen[block[-1]].dy))
             self.load(passed.draw.parameters)  # as what went before may have changed them
+            came: dict[str, Any] = {}
             try:
-                came = self.mine.alone(name, np.array(x), np.array(dy))
+                self.mine.alone(name, np.array(x), np.array(dy), came)
+            except Misbehaviour as trouble:
+                passed.troubles.append(trouble)
+            try:
                 seen = {key: np.array(to_numpy(value, f"{name}'s call", key)) for key, value in came.items()}
             except Misbehaviour as trouble:
                 passed.troubles.append(trouble)
                 continue
-            own: dict[str, Any] = {key: seen[key] for key in ("y", "dx")}
+            own: dict[str, Any] = {key: seen[key] for key in ("y", "dx") if key in seen}
             for partner in self.matching.partners.values():
                 if f"grad {partner.mine}" in seen:
                     short = partner.torch if len(block) > 1 else partner.torch.rpartition(".")[2]

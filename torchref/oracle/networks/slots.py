@@ -9,6 +9,7 @@ import numpy as np
 
 from torchref.oracle.comparison import Array
 from torchref.oracle.subjects.subject import Misbehaviour
+from torchref.oracle.thinning import ThinnedCandidate
 
 PARAMETERS = ("params", "parameters", "weights")
 GRADIENTS = ("grads", "gradients", "grad", "dparams")
@@ -70,7 +71,7 @@ class Slot:
 
 def layers_of(thing: Any) -> dict[str, Any]:
     """The layers by name, those of networks within it by joined names: of `layers`, or attributes that can do both."""
-    held = getattr(thing, "layers", None)
+    held = contained(thing)
     if isinstance(held, Mapping):
         own = {str(name): layer for name, layer in held.items()}
     elif isinstance(held, list | tuple):
@@ -80,9 +81,16 @@ def layers_of(thing: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, layer in own.items():
         if _both(layer) and needed(layer.forward) == 1:
-            within = layers_of(layer) if getattr(layer, "layers", None) is not None else {}
+            within = layers_of(layer) if contained(layer) is not None else {}
             found |= {f"{name}.{inner}": part for inner, part in within.items()} or {name: layer}
     return found
+
+
+def contained(thing: Any) -> Any:
+    """What a network calls its layers; None if it is none, as a layer with its own mask."""
+    if isinstance(thing, ThinnedCandidate) and not isinstance(thing.masks, Mapping):
+        return None
+    return getattr(thing, "layers", None)
 
 
 def _both(thing: Any) -> bool:
