@@ -11,7 +11,7 @@ from torchref.oracle.kinds.kind import Kind
 from torchref.oracle.subjects.calls import Call, parameters_of, understand
 from torchref.oracle.subjects.declared import Declared
 from torchref.oracle.subjects.gradients import sort_gradients
-from torchref.oracle.subjects.names import plain
+from torchref.oracle.subjects.names import plain, synonyms
 from torchref.oracle.subjects.subject import Misbehaviour
 from torchref.oracle.subjects.theirs import Theirs
 
@@ -59,7 +59,7 @@ class FunctionPair(Theirs):
             self.lacks["connections"] = f"{call.name} takes no table of connections"
         if "settings" in kind.features and not any(call.has(name) for name in kind.settings):
             self.lacks["settings"] = f"{call.name} takes no {', '.join(kind.settings)}"
-        if "bias-free" in kind.features and not call.optional("bias"):
+        if "bias" in kind.parameters and "bias-free" in kind.features and not call.optional("bias"):
             self.lacks["bias-free"] = f"{call.name} always takes a bias"
 
     def _understand_backward(self, backward: Callable[..., Any], roles: list[str]) -> None:
@@ -67,9 +67,11 @@ class FunctionPair(Theirs):
         needed = [p for p in parameters_of(backward) or [] if p.default is Parameter.empty and p.kind not in (2, 4)]
         settings = [role for role in self.forward_call.roles.values() if role in self.settings]
         declared = {**self.forward_call.roles, **said}
-        if self.kind.family == "activation" and len(needed) == 1:
+        if not self.kind.parameters and len(needed) == 1:
             (argument,) = needed
-            role = said.get(argument.name, "y" if plain(argument.name) in OUTPUTS else "x")
+            # Of a layer only if its name says so: a single argument could be the gradient that arrives.
+            usual = "x" if self.kind.family == "activation" or plain(argument.name) in synonyms("x") else ""
+            role = said.get(argument.name, "y" if plain(argument.name) in OUTPUTS else usual)
             if role in ("x", "y"):
                 self.derivative = role
                 call = understand(backward, [role, *self.roles()], {argument.name: role}, first=role, fallback=[role])

@@ -60,7 +60,11 @@ class Objects(Theirs):
             self.lacks["connections"] = f"{call.name} takes no table of connections"
         if "settings" in self.kind.features and not any(call.has(name) for name in self.kind.settings):
             self.lacks["settings"] = f"{call.name} takes no {', '.join(self.kind.settings)}"
-        if "bias-free" in self.kind.features and not ("use_bias" in call.roles.values() or call.optional("bias")):
+        if (
+            "bias" in self.kind.parameters
+            and "bias-free" in self.kind.features
+            and not ("use_bias" in call.roles.values() or call.optional("bias"))
+        ):
             self.lacks["bias-free"] = f"{call.name} always has a bias"
         return call
 

@@ -47,7 +47,9 @@ class Theirs(ABC):
         self.guard = Guard(said.time_limit)
         self.maker = Guard(said.time_limit, may_draw=True)  # initial values are drawn from anywhere
         configs = dict.fromkeys(name for case in kind.cases for name in case.config)
-        self.settings = [name for name in dict.fromkeys([*kind.settings, *configs]) if name not in kind.parameters]
+        self.settings = [
+            name for name in dict.fromkeys([*kind.settings, *configs]) if name not in (*kind.parameters, "bias")
+        ]
         self.masked: bool = getattr(kind, "masked", False)
 
     def guess(self, sentence: str) -> None:
