@@ -29,7 +29,8 @@ def first_place(shape: tuple[int, ...]) -> Array:
     """Entries at the first place of each map."""
     if len(shape) < 3:
         raise ImpossibleError("no places")
-    return (np.arange(math.prod(shape[2:])) == 0).reshape(1, 1, *shape[2:])
+    first: Array = (np.arange(math.prod(shape[2:])) == 0).reshape(1, 1, *shape[2:])
+    return first
 
 
 CHOICES: dict[str, tuple[str, Choice]] = {
