@@ -137,3 +137,7 @@ def hostile() -> Verdict:
         remarks=(HOSTILE,),
         diagram=((HOSTILE, HOSTILE), ("elsewhere", "")),
     )
+
+
+PASSING = Verdict("mine", "relu", 3, ("forward",), (Row("a", "3x5", {"forward": good()}),), (), seconds=0.5)
+EMPTY = Verdict("mine", "relu", 3, ("forward",), (Row("a", "a", skipped="declared unsupported: empty"),), ())

@@ -42,7 +42,7 @@ def to_html(verdict: Verdict) -> str:
         remarks=verdict.remarks,
         network=network(verdict) if verdict.diagram else None,
         style=Markup((HERE / "page.css").read_text("utf-8")),
-        script=Markup((HERE / "page.js").read_text("utf-8")),
+        script=Markup("\n".join((HERE / name).read_text("utf-8") for name in ("page.values.js", "page.js"))),
         data=embedded({finding["id"]: finding["views"] for finding in findings if finding["views"]}),
     )
 
