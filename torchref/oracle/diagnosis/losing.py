@@ -225,7 +225,7 @@ def _signed(trial: Trial) -> Array:
 
 def _misread(trial: Trial) -> Array:
     target = dense(trial)
-    if trial.variety != "Fortran order":
+    if trial.variety != "Fortran order" or not np.issubdtype(trial.given["target"].dtype, np.floating):
         return target
     return target.ravel(order="F").reshape(target.shape)
 

@@ -91,7 +91,7 @@ SLOPES: dict[type, dict[str, tuple[str, Slope]]] = {
             "f′ is computed of f(y), of the output as if it were the input",
             lambda x, y, s: tanh_slope(s["a"] * np.tanh(s["b"] * y), s),
         ),
-        "slope:logistic": ("the derivative is the logistic function's, y(1 − y)", lambda x, y, s: y * (1 - y)),
+        "slope:other logistic": ("the derivative is the logistic function's, y(1 − y)", lambda x, y, s: y * (1 - y)),
     },
     Logistic: {
         "slope:missing": ("f′ is missing: dy is passed on as it is", lambda x, y, s: np.ones_like(y)),
@@ -109,7 +109,7 @@ SLOPES: dict[type, dict[str, tuple[str, Slope]]] = {
             "f′ is computed of f(y), of the output as if it were the input",
             lambda x, y, s: logistic_slope(1 / (1 + np.exp(-s["a"] * y)), s),
         ),
-        "slope:tanh": ("the derivative is tanh's, 1 − y²", lambda x, y, s: 1 - y * y),
+        "slope:other tanh": ("the derivative is tanh's, 1 − y²", lambda x, y, s: 1 - y * y),
     },
     ReLU: {
         "kink:0": ("the derivative at 0 is taken as 1, where torch's is 0", lambda x, y, s: np.where(x < 0, 0, 1)),
@@ -222,7 +222,7 @@ def softmaxes(tensor: str) -> Iterator[Hypothesis]:
         yield Hypothesis(
             "softmax:axis", "{it}: softmax runs over the batch, not over the units", lambda t: softmax(batch(t), 0)
         )
-        yield Hypothesis("softmax:all", "{it}: the sum runs over the whole batch", _over_all)
+        yield Hypothesis("softmax:axis", "{it}: the sum runs over the whole batch", _over_all)
         yield Hypothesis(
             "loss:unshifted",
             "{it}: exp overflows, as the row's maximum is not subtracted first",

@@ -62,3 +62,36 @@ def _fitted(tensor: str, sample: Seen, says: str, other: Other, *, writing: bool
         return changed
 
     yield Hypothesis("conduct:mutation", f"{{it}}: {says.format(by=1 + by if writing else by)}", predict)
+
+
+READINGS: dict[str, tuple[str, str, Callable[[Array], Array]]] = {
+    "order:fortran": (
+        "Fortran order",
+        "x is read in the order in which it lies in memory",
+        lambda x: x.ravel(order="F").reshape(x.shape),
+    ),
+    "order:strides": ("negative strides", "the sign of x's strides is dropped: it is read backwards", np.flip),
+    "order:strides last": (
+        "negative strides",
+        "the sign of x's last stride is dropped: its last axis is read backwards",
+        lambda x: np.flip(x, -1),
+    ),
+    "order:strides first": (
+        "negative strides",
+        "the sign of x's first stride is dropped: the samples are read backwards",
+        lambda x: np.flip(x, 0),
+    ),
+}
+"""By code: the variety of input, what is said, and as what x is read."""
+
+
+def misreadings(tensor: str) -> Iterator[Hypothesis]:
+    """X read without regard to how it lies in memory."""
+    for code, (variety, says, read) in READINGS.items():
+
+        def predict(trial: Trial, variety: str = variety, read: Callable[[Array], Array] = read) -> Array | None:
+            if trial.variety != variety:
+                return None
+            return outcome(trial, tensor, altered={"x": np.ascontiguousarray(read(trial.given["x"]))})
+
+        yield Hypothesis(code.split(" ")[0], f"{{it}}: {says}", predict)

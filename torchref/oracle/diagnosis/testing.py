@@ -157,6 +157,8 @@ def hypotheses(tensor: str, example: Seen) -> Iterator[Hypothesis]:
         yield from optimizing.steps(tensor)
     else:
         yield from optimizing.penalties(tensor, example)
+    if "dy" in trial.given:
+        yield from tampering.misreadings(tensor)
     yield from outputs.ratios(tensor)
     if "dy" in trial.given and tensor != "y":
         yield from parts.subsets(tensor)
