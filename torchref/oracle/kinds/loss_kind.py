@@ -14,6 +14,7 @@ from torchref.oracle.comparison import Array, Comparison, to_array
 from torchref.oracle.conduct import check_loss_conduct, harm, mutation
 from torchref.oracle.inputs import LAYOUTS
 from torchref.oracle.kinds.kind import Case, Draw, Trial
+from torchref.oracle.kinds.layer_kind import copied
 from torchref.oracle.loss import loss_gradient
 from torchref.oracle.subjects.subject import Incident, Misbehaviour, Subject
 
@@ -63,7 +64,7 @@ class LossKind:
         """Run a candidate once beside the oracle; whatever it does, a `Trial` comes back."""
         draw = Draw(seed, (self.name, case.slug, dtype, variety))
         reference: nn.Module = self.twin(**case.config)
-        output, target = self.draw(draw, case, dtype, variety, reference)
+        output, target = self.draw(draw, case, dtype, variety)
         output = subject.arrange("output", output)
         given = {"output": output, "target": target}
         oracle = loss_gradient(reference, to_tensor(output), to_tensor(target))._asdict()
@@ -94,14 +95,7 @@ class LossKind:
             incidents=incidents,
         )
 
-    def draw(
-        self,
-        draw: Draw,
-        case: Case,
-        dtype: str,
-        variety: str,
-        reference: nn.Module,  # noqa: ARG002  # others look whether it has a kink there
-    ) -> tuple[Array, Array]:
+    def draw(self, draw: Draw, case: Case, dtype: str, variety: str) -> tuple[Array, Array]:
         """An output and a target."""
         output = draw.normal(case.shape, dtype)
         if variety == LARGE:
@@ -144,9 +138,9 @@ class LossKind:
                 candidate = subject.make(dict(case.config), {})
                 value, cache = candidate.forward(output, target)
                 # A Python number claims no precision.
-                mine["loss"] = output.dtype.type(value) if type(value) in (float, int) else value
+                mine["loss"] = output.dtype.type(value) if type(value) in (float, int) else copied(value)
                 if subject.backward:
-                    mine["doutput"] = candidate.backward(cache)
+                    mine["doutput"] = copied(candidate.backward(cache))
                 conduct = check_loss_conduct(subject, candidate, output, target) if variety == "normal" else []
         except Misbehaviour as trouble:
             return mine, trouble, []

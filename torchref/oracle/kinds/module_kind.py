@@ -17,10 +17,10 @@ from torchref.oracle.candidate import to_tensor
 from torchref.oracle.comparison import Array, Comparison
 from torchref.oracle.inputs import LAYOUTS
 from torchref.oracle.kinds.activations import ACTIVATIONS
-from torchref.oracle.kinds.kind import Case, Draw, Kind
+from torchref.oracle.kinds.kind import Case, Draw, Kind, Trial
 from torchref.oracle.kinds.layer_kind import SPECIAL_VALUES, LayerKind
 from torchref.oracle.kinds.layers import COMMON, LAYERS
-from torchref.oracle.kinds.module_loss import is_loss, loss_kind_of
+from torchref.oracle.kinds.module_loss import away_from_kinks, is_loss, loss_kind_of
 from torchref.oracle.kinds.understood import agrees, understood
 from torchref.oracle.measured import ATTEMPTS, KINKED, Function, differentiate, judge, measure
 from torchref.oracle.subjects.subject import Incident, Subject
@@ -57,32 +57,29 @@ class ModuleKind(LayerKind):
         twin: nn.Module = self.twin(dtype=getattr(torch, dtype))
         return twin
 
+    def run(self, subject: Subject, case: Case, dtype: str, variety: str, seed: int) -> Trial:
+        """Run a candidate once beside the oracle, away from kinks if that can be had."""
+        return away_from_kinks(functools.partial(super().run, subject, case, dtype, variety), seed)
+
     def draw(
         self, subject: Subject, case: Case, dtype: str, variety: str, seed: int
     ) -> tuple[nn.Module, dict[str, Array]]:
-        """The module with its parameters, and what a candidate is given; away from kinks, if that can be had."""
-        for attempt in range(ATTEMPTS):
-            draw = Draw(seed, (self.name, case.slug, dtype, variety, str(attempt)))
-            reference = self.build(case, dtype)
-            parameters = {name: _redrawn(draw, p, dtype) for name, p in reference.named_parameters()}
-            with torch.no_grad():
-                for name, parameter in reference.named_parameters():
-                    parameter.copy_(to_tensor(parameters[name]))
-            x = self._input(draw, draw.normal, case, dtype, variety)
-            y = self._output(reference, to_tensor(x))
-            dy = self._upstream(draw.normal, tuple(y.shape), dtype, variety)
-            if not self._kinked(reference, x, dy, seed):
-                break
+        """The module with its parameters, and what a candidate is given."""
+        draw = Draw(seed, (self.name, case.slug, dtype, variety))
+        reference = self.build(case, dtype)
+        parameters = {name: _redrawn(draw, p, dtype) for name, p in reference.named_parameters()}
+        with torch.no_grad():
+            for name, parameter in reference.named_parameters():
+                parameter.copy_(to_tensor(parameters[name]))
+        x = self._input(draw, draw.normal, case, dtype, variety)
+        y = self._output(reference, to_tensor(x))
+        dy = self._upstream(draw.normal, tuple(y.shape), dtype, variety)
         return reference, {"x": subject.arrange("x", x), "dy": subject.arrange("dy", dy), **parameters}
 
     def _output(self, reference: nn.Module, x: Tensor) -> Tensor:
         with torch.no_grad():  # on a copy: some modules change their buffers in each pass
             y: Tensor = copy.deepcopy(reference)(x)
         return y
-
-    def _kinked(self, reference: nn.Module, x: Array, dy: Array, seed: int) -> bool:
-        upstream = to_tensor(dy)
-        return measure(reference, [to_tensor(x)], upstream, seed=seed, precision=upstream.dtype).kinked
 
     def differentiate(self, reference: nn.Module, x: Tensor, dy: Tensor) -> dict[str, Tensor]:
         """The oracle's "y", "dx" and "grad <name>"; "y" alone where there is nothing to differentiate."""

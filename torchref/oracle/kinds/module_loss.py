@@ -5,7 +5,7 @@ import functools
 import inspect
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,12 +17,12 @@ from torchref.loss import CrossEntropy, SquaredError
 from torchref.oracle.candidate import to_tensor
 from torchref.oracle.comparison import Array, Comparison
 from torchref.oracle.inputs import LAYOUTS
-from torchref.oracle.kinds.kind import Case, Draw
+from torchref.oracle.kinds.kind import Case, Draw, Trial
 from torchref.oracle.kinds.layers import COMMON
 from torchref.oracle.kinds.loss_kind import LARGE, NON_FINITE, LossKind
 from torchref.oracle.kinds.understood import understood
 from torchref.oracle.measured import ATTEMPTS, KINKED, Function, judge, measure
-from torchref.oracle.subjects.subject import Incident
+from torchref.oracle.subjects.subject import Incident, Subject
 
 LABELLED = (nn.CrossEntropyLoss, nn.NLLLoss, nn.MultiMarginLoss, CrossEntropy)
 """Losses that take dense targets in a case of their own, or none."""
@@ -48,14 +48,16 @@ class ModuleLossKind(LossKind):
         """Whether the target are class labels."""
         return self.target == "labels"
 
-    def draw(self, draw: Draw, case: Case, dtype: str, variety: str, reference: nn.Module) -> tuple[Array, Array]:
-        """An output and a target, away from kinks if that can be had."""
-        for _ in range(ATTEMPTS):
-            output, target = super().draw(draw, case, dtype, variety, reference)
-            output, target = _squeezed(output, target, self.target)
-            if self.known or not self._measure(reference, output, target).kinked:
-                break
-        return output, target
+    def run(self, subject: Subject, case: Case, dtype: str, variety: str, seed: int) -> Trial:
+        """Run a candidate once beside the oracle, away from kinks if that can be had."""
+        return away_from_kinks(functools.partial(super().run, subject, case, dtype, variety), seed)
+
+    def draw(self, draw: Draw, case: Case, dtype: str, variety: str) -> tuple[Array, Array]:
+        """An output and a target."""
+        output, target = super().draw(draw, case, dtype, variety)
+        return (share(output) if self.target == TARGETS[3] else output), (
+            share(target) if self.target in TARGETS[2:] else target
+        )
 
     def judge(
         self, reference: nn.Module, given: Mapping[str, Array], mine: Mapping[str, Any], oracle: Mapping[str, Any]
@@ -63,25 +65,27 @@ class ModuleLossKind(LossKind):
         """Criterion 2 where `magnitude` knows the loss, else 9."""
         if self.known:
             return super().judge(reference, given, mine, oracle)
-        sizes = self._measure(reference, given["output"], given["target"])
+        inputs = [to_tensor(given["output"]), to_tensor(given["target"])]
+        sizes = measure(reference, inputs, None, seed=0, precision=inputs[0].dtype)
         if sizes.kinked:
             return [], [Incident(KINKED, "on some inputs", harmless=True)]
         bounds = sizes.named("loss", "doutput")
         return [judge(name, mine[name], oracle[name], bounds[name]) for name in bounds if name in mine], []
 
-    def _measure(self, reference: nn.Module, output: Array, target: Array) -> Any:
-        inputs = [to_tensor(output), to_tensor(target)]
-        return measure(reference, inputs, None, seed=0, precision=inputs[0].dtype)
+
+def share(values: Array) -> Array:
+    """Numbers between 0.1 and 0.9."""
+    return (0.1 + 0.8 / (1 + np.exp(-values.astype(np.float64)))).astype(values.dtype)
 
 
-def _squeezed(output: Array, target: Array, kind: str) -> tuple[Array, Array]:
-    """Numbers between 0 and 1 where the loss takes only such; the memory's layout goes with them."""
-
-    def share(values: Array) -> Array:
-        wide = values.astype(np.float64)
-        return (0.1 + 0.8 / (1 + np.exp(-wide))).astype(values.dtype)
-
-    return (share(output) if kind == TARGETS[3] else output), (share(target) if kind in TARGETS[2:] else target)
+def away_from_kinks(run: Callable[[int], Trial], seed: int) -> Trial:
+    """A trial of that seed or, where it could not be judged for a kink, of another; the last one if none can be."""
+    trials = (run(seed + 7919 * attempt) for attempt in range(ATTEMPTS))
+    for trial in trials:
+        found = replace(trial, seed=seed)
+        if all(incident.what != KINKED for incident in trial.incidents):
+            break
+    return found
 
 
 def is_loss(like: Any) -> bool:
@@ -102,7 +106,7 @@ def loss_kind_of(like: Callable[..., Any], shape: tuple[int, ...], title: str) -
     Raises
     ------
     ValueError
-        If it gives no finite scalar for any kind of target.
+        If it gives no finite scalar for any kind of target, or only such as rounding decides on.
     """
     module = copy.deepcopy(like).cpu() if isinstance(like, nn.Module) else Function(like)
     labels_first = sorted(TARGETS, key=lambda kind: kind != "labels")
@@ -112,6 +116,9 @@ def loss_kind_of(like: Callable[..., Any], shape: tuple[int, ...], title: str) -
             troubles.append(f"{target}: {trouble}")
             continue
         known = understood(module)
+        if known is None and _kinked(module, shape, target):
+            troubles.append(f"{target}: {KINKED}")
+            continue
         return ModuleLossKind(
             name=title,
             twin=functools.partial(copy.deepcopy, module if known is None else known),
@@ -123,7 +130,19 @@ def loss_kind_of(like: Callable[..., Any], shape: tuple[int, ...], title: str) -
             target=target,
             known=known is not None,
         )
-    raise ValueError(f"like gives no finite number for outputs of shape {shape} and any target; {'; '.join(troubles)}")
+    raise ValueError(f"like cannot be judged on outputs of shape {shape} with any target; {'; '.join(troubles)}")
+
+
+def _kinked(module: nn.Module, shape: tuple[int, ...], kind: str) -> bool:
+    """Whether no draw can be judged."""
+    draws = (_drawn(shape, kind, "float32", seed) for seed in range(ATTEMPTS))
+    return all(measure(module, pair, None, seed=0, precision=torch.float32).kinked for pair in draws)
+
+
+def _drawn(shape: tuple[int, ...], kind: str, dtype: str, seed: int = 0) -> list[torch.Tensor]:
+    """An output and a target of that kind."""
+    probe = ModuleLossKind("", type, (), {}, target=kind, dense=kind != "labels")
+    return [to_tensor(a) for a in probe.draw(Draw(seed, ("loss", kind)), Case("", "", {}, shape), dtype, "normal")]
 
 
 def _cases(module: nn.Module, shape: tuple[int, ...], target: str) -> tuple[Case, ...]:
@@ -137,11 +156,8 @@ def _cases(module: nn.Module, shape: tuple[int, ...], target: str) -> tuple[Case
 
 def _trouble(module: nn.Module, shape: tuple[int, ...], kind: str) -> str:
     """Why a loss cannot be judged with that kind of target; "" if it can."""
-    draw = Draw(0, ("loss", kind))
-    case = Case("", "", {}, shape)
-    probe = ModuleLossKind("", type, (), {}, target=kind, known=True, dense=kind != "labels")
     for dtype in ("float64", "float32"):
-        output, target = (to_tensor(array) for array in probe.draw(draw, case, dtype, "normal", module))
+        output, target = _drawn(shape, kind, dtype)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")

@@ -14,6 +14,7 @@ from torchref.oracle.candidate import to_tensor
 from torchref.oracle.comparison import Array, Comparison, to_array
 from torchref.oracle.conduct import check_penalty_conduct, harm, mutation
 from torchref.oracle.kinds.kind import Case, Draw, Trial
+from torchref.oracle.kinds.layer_kind import copied
 from torchref.oracle.subjects.subject import Misbehaviour, Subject
 
 SHAPES = {"fc1.weight": (5, 3), "fc1.bias": (5,), "weight": (2, 3, 4), "fc2.weight_like": (4,), "bias": (1,)}
@@ -101,9 +102,9 @@ class PenaltyKind:
                 candidate = subject.make(dict(case.config), {})
                 value, cache = candidate.forward(given)
                 # A Python number claims no precision.
-                mine["penalty"] = dtype.type(value) if type(value) in (float, int) else value
+                mine["penalty"] = dtype.type(value) if type(value) in (float, int) else copied(value)
                 if subject.backward:
-                    mine |= {f"grad {name}": grad for name, grad in candidate.backward(cache).items()}
+                    mine |= {f"grad {name}": copied(grad) for name, grad in candidate.backward(cache).items()}
                 conduct = check_penalty_conduct(subject, candidate, given)
         except Misbehaviour as trouble:
             return mine, trouble, []
