@@ -56,12 +56,11 @@ def check(job: dict[str, Any], say: Any) -> dict[str, Any]:
     try:
         with listening(say):
             verdict = judge(job)
+        written = write(verdict, job)
     except (ValueError, TypeError) as error:
         if not _said_by_the_oracle(error):
             raise
         return {"refusal": str(error), "exit_code": 2}
-    try:
-        written = write(verdict, job)
     except OSError as error:
         return {"refusal": f"{error.filename}: {error.strerror}" if error.filename else str(error), "exit_code": 1}
     text = f"{to_json(verdict).rstrip()}\n" if job["json"] else on_terminal(verdict, colour=job["colour"]) + written

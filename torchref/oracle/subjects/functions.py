@@ -13,7 +13,7 @@ from torchref.oracle.subjects.declared import Declared
 from torchref.oracle.subjects.gradients import sort_gradients
 from torchref.oracle.subjects.names import plain, synonyms
 from torchref.oracle.subjects.subject import Misbehaviour
-from torchref.oracle.subjects.theirs import Theirs
+from torchref.oracle.subjects.theirs import NO_CACHE, Theirs
 
 OUTPUTS = ("y", "a", "h", "s", "o", "out", "output", "outputs", "activation", "activated", "fx", "sig", "t", "act")
 """What the argument of f′ is called where it is written in terms of the output."""
@@ -123,7 +123,7 @@ class FunctionCandidate:
             return times(dy, slope), {}
         values = {**run.values, "dy": subject.give("y", dy)}
         if "cache" in call.roles.values():
-            if run.cache is None:
+            if run.cache is NO_CACHE:
                 raise Misbehaviour("forward", f"returns no cache, which {call.name} asks for")
             values["cache"] = run.cache
         wanted = ["x", *self._parameters]

@@ -10,8 +10,9 @@ from torchref.oracle.subjects.arrays import describe, is_array
 from torchref.oracle.subjects.calls import Call
 from torchref.oracle.subjects.functions import Run, times
 from torchref.oracle.subjects.gradients import sort_gradients
-from torchref.oracle.subjects.places import Place, attributes, find_gradients
+from torchref.oracle.subjects.places import Place, at, attributes, find_gradients
 from torchref.oracle.subjects.subject import Misbehaviour
+from torchref.oracle.subjects.theirs import NO_CACHE
 
 if TYPE_CHECKING:
     from torchref.oracle.subjects.objects import Objects
@@ -42,7 +43,12 @@ class ObjectCandidate:
     def parameters(self) -> dict[str, Array]:
         """The live parameters in our layout, where the layer keeps NumPy's arrays; else what it was given."""
         subject = self.subject
-        live = {name: place.get() for name, place in self._places.items()}
+        live = {}
+        for name, place in self._places.items():
+            try:
+                live[name] = place.get()
+            except Exception as error:  # a property of theirs may raise anything
+                raise Misbehaviour("backward", f"does away with its {place.said}") from error
         return {
             name: subject.take(name, live[name], "construction", name)
             if isinstance(live.get(name), np.ndarray)
@@ -80,13 +86,13 @@ class ObjectCandidate:
             return times(dy, subject.take("y", subject.ask("backward", call, run.values), "backward", "f′")), {}
         values = {**({} if run is None else run.values), "dy": subject.give("y", dy, "backward"), "lr": RATE}
         if not subject.stateful:
-            if run.cache is None:
+            if run.cache is NO_CACHE:
                 raise Misbehaviour("forward", f"returns no cache, which {call.name} asks for")
             values["cache"] = run.cache
         if subject.reset:
             subject.guard.run("backward", getattr(self.layer, subject.reset))
         before = {name: np.array(array) for name, array in self.parameters().items()}
-        buffers = self._left()
+        buffers = self._left(methods=False)
         result = subject.ask("backward", call, values, silent=True)
         found = self._gradients(result, buffers)
         taken = {role: subject.take(role, value, "backward", self._called(role)) for role, value in found.items()}
@@ -99,18 +105,20 @@ class ObjectCandidate:
     def _called(self, role: str) -> str:
         return self._places[role].name if role in self._places else role
 
-    def _left(self) -> dict[str, Any]:
+    def _left(self, *, methods: bool = True) -> dict[str, Any]:
         """What gradients are on the layer."""
         subject = self.subject
         where = subject.adapter.gradients
         if callable(where):
-            return dict(subject.guard.call("backward", where, self.layer))
+            return dict(subject.guard.call("backward", where, self.layer)) if methods else {}
         if isinstance(where, Mapping):
-            from torchref.oracle.subjects.places import at
-
-            return {role: at(self.layer, path).get() for role, path in where.items()}
+            if not methods:
+                return {}
+            return {r: subject.guard.call("backward", lambda p=p: at(self.layer, p).get()) for r, p in where.items()}
         roles = ["x", *self._own]
-        found: dict[str, Any] = subject.guard.call("backward", find_gradients, self.layer, self._places, roles)
+        found: dict[str, Any] = subject.guard.call(
+            "backward", find_gradients, self.layer, self._places, roles, methods=methods
+        )
         return found
 
     def _gradients(self, result: Any, buffers: Mapping[str, Any]) -> dict[str, Any]:

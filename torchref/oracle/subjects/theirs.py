@@ -19,6 +19,8 @@ from torchref.oracle.subjects.subject import Incident, Misbehaviour
 
 FOLLOWS = ("kernel_size", "in_channels", "out_channels", "in_features", "out_features", "channels")
 """Settings that follow from the parameters' shapes."""
+NO_CACHE = object()
+"""Stands for the cache of a forward part that returns its output only; None is a cache like any other."""
 
 
 class Theirs(ABC):
@@ -83,6 +85,8 @@ class Theirs(ABC):
 
     def take(self, name: str, value: Any, during: str, what: str) -> Array:
         """The user's as we have it: NumPy's, in our layout; a view where there can be one."""
+        if isinstance(value, np.ma.MaskedArray):
+            raise Misbehaviour(during, f"returns a masked array as {what}, expected a plain one")
         if not isinstance(value, np.ndarray | np.generic):
             value = self.guard.call(during, to_numpy, value, during, what)
         return self.said.take(name, np.asarray(value), during, what)
@@ -153,7 +157,7 @@ class Theirs(ABC):
         return [*pairs(self.settings), *extra, "settings", "training", "rng", "seed"]
 
     def paired(self, result: Any, during: str) -> tuple[Any, Any]:
-        """An output and its cache; the cache is None if there is none.
+        """An output and its cache, or `NO_CACHE`.
 
         Raises
         ------
@@ -161,7 +165,7 @@ class Theirs(ABC):
             If it is neither an array nor an array and a cache.
         """
         if not isinstance(result, tuple):
-            return result, None
+            return result, NO_CACHE
         if len(result) != 2 or not is_array(result[0]):
             raise Misbehaviour(during, f"returns {describe(result)}, expected the output, or (output, cache)")
         return result
