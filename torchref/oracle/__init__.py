@@ -20,6 +20,7 @@ from torchref.oracle.state import check_state
 from torchref.oracle.subjects.adapter import Adapter
 from torchref.oracle.subjects.subject import Misbehaviour
 from torchref.oracle.thinning import ThinnedCandidate, thinned
+from torchref.oracle.training import compare_training
 from torchref.oracle.verdict import Verdict
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "check_state",
     "compare",
     "compare_arrays",
+    "compare_training",
     "conforms",
     "judge_pass",
     "merge",

@@ -8,9 +8,13 @@ from typing import Any
 from torchref.oracle.judging import Options, judge_subject
 from torchref.oracle.kinds import DTYPES, Kind, find
 from torchref.oracle.kinds.layer_kind import LayerKind
+from torchref.oracle.kinds.networks import find_network
+from torchref.oracle.networks.checking import check_network_kind
+from torchref.oracle.subjects.calls import Call
 from torchref.oracle.subjects.choosing import choose
 from torchref.oracle.subjects.declared import Declared, layouts
 from torchref.oracle.subjects.guard import TIME_LIMIT
+from torchref.oracle.subjects.names import SYNONYMS
 from torchref.oracle.verdict import Verdict
 
 
@@ -88,12 +92,29 @@ def check(
         raise TypeError(f"like is {like!r}, expected a name, a torch.nn.Module or a callable")
     if shape is not None and isinstance(like, str):
         raise ValueError(f"shape is {shape}, but {like} has a catalogue of its own; it is for modules and callables")
+    if isinstance(like, str) and (network := find_network(like)) is not None:
+        return check_network_kind(
+            forward,
+            network,
+            dtypes=_words("dtypes", dtypes),
+            cases=_words("cases", cases),
+            seed=seed,
+            time_limit=time_limit,
+            title=title,
+            save_to=save_to,
+            command=command or _snippet(title or str(getattr(forward, "__name__", forward)), like, said, seed),
+        )
     kind = find(like, shape)
     without = set(_words("unsupported", unsupported))
     if "bias" in without and "bias-free" in kind.features:  # then all of it is asked without one
         kind, without = _unbiased(kind), without - {"bias"}
+    _check_roles(kind, arguments or {})
     declared = Declared(layouts(kind, layout, weight, bias), dict(arguments or {}), time_limit)
     subject = choose(forward, backward, kind, declared, title)
+    names = {name for part in vars(subject).values() if isinstance(part, Call) for name in part.roles}
+    for name in arguments or {}:
+        if name not in names:
+            raise ValueError(f"arguments: no argument is called {name!r}, they are {', '.join(sorted(names))}")
     reasons = skips(subject, kind)
     chosen = _words("cases", cases) or tuple(case.slug for case in kind.cases)
     if all(slug in reasons for slug in chosen):
@@ -121,6 +142,15 @@ def skips(subject: Any, kind: Kind) -> dict[str, str]:
         if reason := "; ".join(lacking) or subject.unfit(case):
             reasons[case.slug] = reason
     return reasons
+
+
+def _check_roles(kind: Kind, arguments: Mapping[str, str]) -> None:
+    """Refuse what is nothing that an argument could be."""
+    settings = [name for case in kind.cases for name in case.config]
+    known = {**dict.fromkeys([*kind.parameters, *kind.settings, *settings]), **SYNONYMS}
+    for name, role in arguments.items():
+        if role not in known:
+            raise ValueError(f"arguments: {name} is {role!r}, expected one of {', '.join(known)}")
 
 
 def _unbiased(kind: Kind) -> Kind:

@@ -61,9 +61,9 @@ def explain_backward(joined: Joined) -> Explained | None:
     for before, after in zip(joined.layers, joined.layers[1:], strict=False):
         above, here = joined.arrived.get(after), joined.arrived.get(before)
         passed_on = joined.dx.get(after)
-        if not isinstance(above, np.ndarray) or not isinstance(here, np.ndarray) or above.shape != here.shape:
+        if not isinstance(above, np.ndarray) or not isinstance(here, np.ndarray):
             continue
-        if np.array_equal(above, here) and not np.array_equal(here, np.reshape(passed_on, here.shape)):
+        if np.array_equal(above, here) and not np.array_equal(here, np.asarray(passed_on)):
             said = f"{before} is given the gradient at {after}'s output, not the dx that {after} returned"
             return Explained("chain:not-passed", said, before)
     return _names(joined)
@@ -112,7 +112,7 @@ def variants(chain: Mapping[str, nn.Module]) -> Iterator[tuple[Explained, dict[s
             yield Explained("bias:missing", f"the bias of {name} is not added", name), {**chain, name: _unbiased(layer)}
     for called, make in ACTIVATIONS.items():
         said = f"there is {called} behind the last layer, where torch has none"
-        yield Explained("activation:extra", said, next(reversed(chain))), {**chain, "extra": make()}
+        yield Explained("activation:extra", said, list(chain)[-1]), {**chain, "extra": make()}
 
 
 def instead(name: str, layer: nn.Module) -> Iterator[tuple[Explained, nn.Module]]:
@@ -137,7 +137,7 @@ def _nothing() -> nn.Module:
 def _unbiased(layer: nn.Module) -> nn.Module:
     other = copy.deepcopy(layer)
     with torch.no_grad():
-        other.bias.zero_()  # type: ignore[operator, union-attr]
+        other.bias.zero_()  # type: ignore[operator]
     return other
 
 

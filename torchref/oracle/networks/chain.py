@@ -46,7 +46,7 @@ def prepared(module: nn.Module, dtype: torch.dtype) -> nn.Module:
     copied = copy.deepcopy(module).cpu().to(dtype).eval()
     for layer in copied.modules():
         if getattr(layer, "inplace", False):
-            layer.inplace = False
+            setattr(layer, "inplace", False)  # noqa: B010 - not every module has it
     for parameter in copied.parameters():
         parameter.requires_grad_()
     return copied

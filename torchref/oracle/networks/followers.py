@@ -1,4 +1,4 @@
-"""Torch's training beside a candidate's: each step taken from the candidate's own parameters, and how far it may be off."""
+"""Torch's training beside a candidate's: each step from the candidate's own parameters, and how far it may be off."""
 
 import copy
 from collections.abc import Callable, Mapping
@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-import torchref
 from torchref.oracle import criteria
 from torchref.oracle.candidate import to_tensor
 from torchref.oracle.comparison import Array, Comparison, compare_arrays, to_array
@@ -25,7 +24,12 @@ SLACK = 2
 class Follower:
     """Torch's module and optimiser; the gradients of one that is `disturbed` are off by ±32·eps·max S."""
 
-    def __init__(self, module: nn.Module, optimizer: Any, dtype: torch.dtype, disturbed: np.random.Generator | None) -> None:
+    optimizer: Any
+    """One of torch's, or one of torchref's interface."""
+
+    def __init__(
+        self, module: nn.Module, optimizer: Any, dtype: torch.dtype, disturbed: np.random.Generator | None
+    ) -> None:
         if isinstance(optimizer, torch.optim.Optimizer):
             # The two are tied: what is copied together stays together. `to` keeps the parameters' identity.
             self.module, self.optimizer = copy.deepcopy((module.cpu(), optimizer))
@@ -65,9 +69,9 @@ class Follower:
 
     def velocities(self) -> dict[str, Tensor]:
         """The momentum buffers by parameter name."""
-        if isinstance(self.optimizer, torchref.SGD):
-            return self.optimizer.state_dict()
-        state = getattr(self.optimizer, "state", {})
+        if not isinstance(self.optimizer, torch.optim.Optimizer):
+            return dict(self.optimizer.state_dict())
+        state = self.optimizer.state
         buffers = {name: state.get(p, {}).get("momentum_buffer") for name, p in self.parameters().items()}
         return {name: buffer for name, buffer in buffers.items() if buffer is not None}
 
@@ -115,7 +119,9 @@ class Lockstep:
         verdicts = {}
         for name, value in right.items():
             if name in mine:
-                largest = max(float(np.abs(other[name].astype(np.float64) - value).max(initial=0.0)) for other in disturbed)
+                largest = max(
+                    float(np.abs(other[name].astype(np.float64) - value).max(initial=0.0)) for other in disturbed
+                )
                 start = before.get(name, np.zeros_like(value)).astype(np.float64)
                 moved = np.abs(start) + np.abs(value - start)
                 bound = SLACK * largest + criteria.ROUNDINGS * criteria.unit(value) * moved + criteria.smallest(value)

@@ -159,6 +159,15 @@ def loss_trial(
     return Trial(case, str(output.dtype), "normal", seed, given, loss, dict(mine), oracle, comparisons)
 
 
+SETTINGS = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "connections", "a", "b", "size", "value")
+
+
+def settings(layer: nn.Module) -> dict[str, Any]:
+    """What a layer was configured with, as far as a diagnosis may want to know."""
+    found = {name: getattr(layer, name, None) for name in SETTINGS}
+    return {name: value for name, value in found.items() if value is not None}
+
+
 def trial_of(
     name: str,
     layer: nn.Module,
@@ -171,7 +180,7 @@ def trial_of(
 ) -> Trial:
     """A trial of one layer of a network, for the diagnosis."""
     parameters = {key: to_array(p) for key, p in layer.named_parameters()}
-    case = Case(name, f"{name} {layer}", {}, tuple(x.shape))
+    case = Case(name, f"{name} {layer}", settings(layer), tuple(x.shape))
     given = {"x": x, "dy": dy, **parameters}
     if isinstance(layer, Thinned):
         given["mask"] = to_array(layer.mask)
@@ -193,7 +202,7 @@ def forced(name: str, block: Mapping[str, nn.Module], x: Array, dy: Array, mine:
         return trial_of(name, layer, x, dy, mine, oracle, tuple(verdicts), seed)
     # The exact truth of elementwise functions takes seconds for maps; blocks have criterion 4 only.
     signals = run(block, Upstream(), x, dy)
-    names = {"y": f"output/{next(reversed(block))}", "dx": f"dx/{next(iter(block))}"}
+    names = {"y": f"output/{list(block)[-1]}", "dx": f"dx/{next(iter(block))}"}
     names |= {n.replace("grad/", "grad "): n for n in signals.tensors if n.startswith("grad/")}
     oracle = {key: to_array(signals.tensors[n]) for key, n in names.items()}
     verdicts = [criteria.network(k, mine[k], oracle[k], signals.magnitudes[n]) for k, n in names.items() if k in mine]

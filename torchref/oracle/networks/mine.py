@@ -1,13 +1,11 @@
 """Somebody's whole network, however it is written, as something that can be loaded, run and looked into."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import numpy as np
-
 from torchref.oracle.comparison import Array
+from torchref.oracle.networks.recording import Observation, copied, recorded
 from torchref.oracle.networks.slots import Slot, layers_of, needed, slots
 from torchref.oracle.subjects.arrays import describe, to_numpy
 from torchref.oracle.subjects.guard import Guard
@@ -44,19 +42,6 @@ class NetworkAdapter:
     gradients: Callable[[], Mapping[str, Any]]
     trace: Callable[[Any], Mapping[str, Any]] | None = None
     layers: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass
-class Observation:
-    """What a candidate computed, in its own names.
-
-    `tensors`: "output/<layer>", "output", "loss", "doutput", "dx", "dx/<layer>", "grad/<parameter>"; of what could be
-    seen, only. `arrived`: the gradient each layer was given; `order`: the layers as their backward parts were called.
-    """
-
-    tensors: dict[str, Any] = field(default_factory=dict)
-    arrived: dict[str, Any] = field(default_factory=dict)
-    order: list[str] = field(default_factory=list)
 
 
 class Mine(Protocol):
@@ -133,60 +118,6 @@ def adapt(mine: Any, guard: Guard, my_loss: Any = None, masks: Masks | None = No
         f"mine is a {type(mine).__name__}, expected forward(x) and backward(dy) or backward(dy, cache), "
         "loss(x, y) with params, or a NetworkAdapter"
     )
-
-
-@contextmanager
-def recorded(layers: Mapping[str, Any], seen: Observation, *, pairs: bool) -> Iterator[None]:
-    """While this lasts, every call of the layers' forward and backward is noted; what cannot be watched is not."""
-    names: dict[int, list[str]] = {}
-    for name, layer in layers.items():
-        names.setdefault(id(layer), []).append(name)
-    undo: list[Callable[[], None]] = []
-
-    def watch(layer: Any, own: list[str]) -> None:
-        forward, backward = layer.forward, layer.backward
-        turns = [iter(own), iter(reversed(own))]
-
-        def noting_forward(x: Any, *args: Any, **kwargs: Any) -> Any:
-            result = forward(x, *args, **kwargs)
-            if (name := next(turns[0], None)) is not None:
-                seen.tensors[f"output/{name}"] = _copied(result[0] if pairs and isinstance(result, tuple) else result)
-            return result
-
-        def noting_backward(dy: Any, *args: Any, **kwargs: Any) -> Any:
-            came = _copied(dy)
-            result = backward(dy, *args, **kwargs)
-            if (name := next(turns[1], None)) is not None:
-                seen.order.append(name)
-                seen.arrived[name] = came
-                seen.tensors[f"dx/{name}"] = _copied(result[0] if pairs and isinstance(result, tuple) else result)
-            return result
-
-        for part, noting in (("forward", noting_forward), ("backward", noting_backward)):
-            before = vars(layer).get(part)
-            setattr(layer, part, noting)
-            undo.append(lambda part=part, before=before: _put_back(layer, part, before))  # type: ignore[misc]
-
-    try:
-        for own in names.values():
-            layer = layers[own[0]]
-            if hasattr(layer, "__dict__"):
-                watch(layer, own)
-        yield
-    finally:
-        for step in undo:
-            step()
-
-
-def _put_back(layer: Any, part: str, before: Any) -> None:
-    if before is None:
-        delattr(layer, part)
-    else:
-        setattr(layer, part, before)
-
-
-def _copied(value: Any) -> Any:
-    return np.array(value) if isinstance(value, np.ndarray) else value
 
 
 def _two(during: str, expected: str, result: Any) -> tuple[Any, Any]:
@@ -294,7 +225,7 @@ class Stateful:
         """One layer on what it is given."""
         called_alone(self._guard, name, self.layers[name], x, dy, seen)
         own = [slot for slot in self.slots() if slot.name.startswith(f"{name}.") and slot.gradient]
-        seen |= {f"grad {slot.name}": _copied(slot.gradient()) for slot in own if slot.gradient}
+        seen |= {f"grad {slot.name}": copied(slot.gradient()) for slot in own if slot.gradient}
 
 
 class WithLoss:
@@ -305,7 +236,7 @@ class WithLoss:
     def __init__(self, net: Any, guard: Guard) -> None:
         self._net = net
         self._guard = guard
-        self.loss = None
+        self.loss: MyLoss | None = None
         self.title = type(net).__name__
         self.guesses = ["loss(x, y) gives (loss, grads) and loss(x) the scores"]
         self.layers: dict[str, Any] = {}

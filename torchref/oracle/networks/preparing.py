@@ -12,8 +12,9 @@ from torchref.oracle.candidate import to_tensor
 from torchref.oracle.comparison import Array, to_array
 from torchref.oracle.networks.chain import Chain, chain_of, loss_of, prepared
 from torchref.oracle.networks.matching import Blocks, match_layers, match_parameters
-from torchref.oracle.networks.mine import Mine, Observation, Stateful
+from torchref.oracle.networks.mine import Mine, Stateful
 from torchref.oracle.networks.passes import Upstream, run
+from torchref.oracle.networks.recording import Observation
 from torchref.oracle.networks.session import Draw, Session
 from torchref.oracle.subjects.subject import Misbehaviour
 from torchref.oracle.thinning import Masks, thinned

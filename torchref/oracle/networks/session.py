@@ -13,8 +13,9 @@ from torchref.oracle.comparison import Array, Comparison, to_array
 from torchref.oracle.kinds.kind import Trial
 from torchref.oracle.networks.localising import Wrong, forced, forced_loss, judged, own_faults
 from torchref.oracle.networks.matching import Blocks, Matching
-from torchref.oracle.networks.mine import Mine, Observation, number
+from torchref.oracle.networks.mine import Mine, number
 from torchref.oracle.networks.passes import Signals, run
+from torchref.oracle.networks.recording import Observation
 from torchref.oracle.networks.slots import Slot
 from torchref.oracle.purity import aliases, changed, snapshot, verdict
 from torchref.oracle.subjects.arrays import to_numpy

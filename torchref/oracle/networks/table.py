@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from torch import nn
+from torch import Tensor, nn
 
-from torchref.oracle.comparison import Array, Comparison
+from torchref.oracle.comparison import Comparison
 from torchref.oracle.kinds.kind import Trial
 from torchref.oracle.networks.behaviour import Conduct
 from torchref.oracle.networks.localising import Wrong, layer_of, local_trial, part_of
@@ -144,7 +144,7 @@ def rows(
     return tuple(found)
 
 
-def described(layer: nn.Module, x: Array, y: Array) -> str:
+def described(layer: nn.Module, x: Tensor, y: Tensor) -> str:
     """A layer in a few words: its type, and the shapes of one sample on its way in and out."""
-    sizes = ["x".join(map(str, array.shape[1:])) for array in (x, y)]
+    sizes = ["x".join(map(str, tensor.shape[1:])) for tensor in (x, y)]
     return f"{type(layer).__name__} {sizes[0]} → {sizes[1]}"
