@@ -275,3 +275,26 @@ def test_results_are_judged_in_the_dtype_that_came(dtype: str, seed: int) -> Non
 
     verdict = judged(Leaky, "linear", seed=seed, cases=("plain",), dtypes=(dtype,))
     assert f"dtype {np.dtype(other)}, oracle {dtype}" in verdict.findings[0].what
+
+
+class OneNumber(scratch.AvgPool2d):
+    """Takes no pairs."""
+
+    def __init__(self, kernel_size: Any, stride: Any) -> None:
+        super().__init__(int(kernel_size), int(stride))
+
+
+class FirstNumber(scratch.AvgPool2d):
+    """Takes the first of a pair for both."""
+
+    def __init__(self, kernel_size: Any, stride: Any) -> None:
+        super().__init__(int(np.ravel(kernel_size)[0]), int(np.ravel(stride)[0]))
+
+
+def test_code_may_refuse_pairs_but_not_misread_them(seed: int) -> None:
+    verdict = judged(OneNumber, "avgpool2d", seed=seed)
+    assert verdict.passed
+    skipped = {row.slug: row.skipped for row in verdict.rows if row.skipped}
+    assert skipped.keys() == {"rect", "uneven", "gaps"}
+    assert skipped["rect"] == "taken to want one number: raises TypeError for kernel_size (3, 2), stride (3, 2)"
+    assert not judged(FirstNumber, "avgpool2d", seed=seed).passed

@@ -77,6 +77,9 @@ def judge_subject(subject: Subject, kind: Kind, options: Options) -> Verdict:
             rows.append(Row(case.slug, case.label, skipped=skipped))
             continue
         own = tuple(run_case(subject, kind, case, options, options.seed, stop=_hangs(trials)))
+        if refused := refusal_of_pairs(kind, case, own):
+            rows.append(Row(case.slug, case.label, skipped=refused))
+            continue
         trials += own
         rows.append(Row(case.slug, case.label, {name: cell(own, name, columns) for name in (*columns, BEHAVIOUR)}))
     named = functools.partial(_called, subject)
@@ -94,6 +97,24 @@ def judge_subject(subject: Subject, kind: Kind, options: Options) -> Verdict:
         seconds=time.perf_counter() - began,
         tensors=sum(len(trial.comparisons) for trial in trials),
     )
+
+
+def refusal_of_pairs(kind: Kind, case: Case, trials: Sequence[Trial]) -> str:
+    """Why a case is not counted whose settings are pairs, (rows, columns), and which the code refuses by an exception.
+
+    Much code takes one number for both axes, and is right to. A wrong answer is another matter. "" if there is one.
+    """
+    asked = [f"{name} {case.config[name]}" for name in kind.settings if is_pair(case.config.get(name))]
+    troubles = [t.misbehaviour for t in trials if t.misbehaviour is not None]
+    raised = [t for t in troubles if t.during != "backward" and t.what.startswith("raises")]
+    if not asked or not raised or len(raised) < len(trials):
+        return ""
+    return f"taken to want one number: {raised[0].what.split(':')[0]} for {', '.join(asked)}"
+
+
+def is_pair(value: Any) -> bool:
+    """Whether a setting is one number for the rows and one for the columns."""
+    return isinstance(value, tuple) and all(isinstance(number, int) for number in value)
 
 
 def check_options(kind: Kind, options: Options) -> None:
