@@ -213,7 +213,8 @@ def find_out(
         judged = tuple(t for t in trials if any(c.tensor == tensor for c in t.comparisons))
         worst_trial, worst = max(pairs, key=_telling)
         slugs = tuple(dict.fromkeys(t.case.slug for t, _ in pairs))
-        silent = tensor in SILENT  # it did not answer: nothing to explain
+        # It did not answer: nothing to explain, unless it does the first time and not when called again.
+        silent = tensor in SILENT and any(t.misbehaviour is not None for t, _ in pairs)
         missing = silent and all(t.misbehaviour is not None and t.misbehaviour.missing for t, _ in pairs)
         called = functools.partial(_called, subject)
         found = None if silent else diagnose(Problem(tensor, judged, again, called))
