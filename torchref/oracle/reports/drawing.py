@@ -63,7 +63,7 @@ def side(verdict: Verdict, row: Row, columns: tuple[str, ...], home: str) -> Sid
     findings = [i for i, f in enumerate(verdict.findings) if f.layer == row.slug and f.tensor in guilty]
     names = ", ".join(guilty) if state != "ok" and len(columns) > 1 else ""
     target = f"#finding-{findings[0]}" if findings and state == "wrong" else home
-    return Side(state, said(cells[worst], worst), shortened(one_line(names), 13), target)
+    return Side(state, said(cells[worst], worst), shortened(one_line(names), 12), target)
 
 
 def shortened(text: str, limit: int) -> str:
