@@ -60,7 +60,7 @@ def subject(source: Source, kind: Kind, said: Declared, title: str, adapter: Ada
     if (family := FAMILIES.get(kind.family)) is not None:
         return family(source, kind, title, said)
     if source.make is None and source.thing is None:
-        return FunctionPair(source.forward, source.backward, kind, title, said)
+        return FunctionPair(source, kind, title, said)
     return Objects(source, kind, title, said, adapter)
 
 

@@ -12,6 +12,7 @@ from torchref.oracle.subjects.calls import Call, parameters_of, understand
 from torchref.oracle.subjects.declared import Declared
 from torchref.oracle.subjects.gradients import sort_gradients
 from torchref.oracle.subjects.names import plain, synonyms
+from torchref.oracle.subjects.sources import Source
 from torchref.oracle.subjects.subject import Misbehaviour
 from torchref.oracle.subjects.theirs import NO_CACHE, Theirs
 
@@ -29,10 +30,9 @@ class Run(NamedTuple):
 class FunctionPair(Theirs):
     """A forward function, and perhaps a backward one or, of an activation, its derivative f′."""
 
-    def __init__(
-        self, forward: Callable[..., Any], backward: Callable[..., Any] | None, kind: Kind, title: str, said: Declared
-    ) -> None:
-        super().__init__(kind, title, said)
+    def __init__(self, source: Source, kind: Kind, title: str, said: Declared) -> None:
+        super().__init__(source, kind, title, said)
+        forward, backward = source.forward, source.backward
         self.backward = backward is not None
         mask = ["mask"] if self.masked else []
         roles = ["x", *kind.parameters, *mask, *self.roles()]

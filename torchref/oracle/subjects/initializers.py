@@ -15,7 +15,7 @@ class Initializers(Theirs):
     """A function that draws an array."""
 
     def __init__(self, source: Source, kind: Kind, title: str, said: Declared) -> None:
-        super().__init__(kind, title, said)
+        super().__init__(source, kind, title, said)
         self.backward = False
         roles = ["shape", "fan_in", "rng", "dtype", *[name for name in self.roles() if name != "rng"]]
         self.call = understand(source.forward, roles, said.arguments, first="shape", fallback=["shape"])

@@ -25,8 +25,7 @@ class Losses(Theirs):
     """A loss in any of its forms."""
 
     def __init__(self, source: Source, kind: Kind, title: str, said: Declared) -> None:
-        super().__init__(kind, title, said)
-        self.source = source
+        super().__init__(source, kind, title, said)
         self.stateful = False
         self.make_call = None if source.make is None else self._understand_maker(source.make)
         thing = self.build(kind.cases[0].config)
@@ -48,7 +47,7 @@ class Losses(Theirs):
             asked = self.backward_call.roles.values()
             self.stateful = thing is not None and "cache" not in asked and "output" not in asked
         takes = self.make_call or self.forward_call
-        if not (takes.has("reduction") or self.forward_call.has("reduction")):
+        if source.thing is None and not (takes.has("reduction") or self.forward_call.has("reduction")):
             self.lacks["sum"] = f"{takes.name} takes no reduction"
         self._try()
 

@@ -12,12 +12,12 @@ from torchref.oracle.kinds.kind import Case, Kind
 from torchref.oracle.subjects.adapter import Adapter
 from torchref.oracle.subjects.arrays import is_array
 from torchref.oracle.subjects.calls import Call, named, parameters_of, understand
-from torchref.oracle.subjects.configuration import misshapen, same, settings_of
+from torchref.oracle.subjects.configuration import misshapen
 from torchref.oracle.subjects.declared import Declared
 from torchref.oracle.subjects.names import assign
 from torchref.oracle.subjects.object_candidate import ObjectCandidate
 from torchref.oracle.subjects.parts import BACKWARD, DERIVATIVE, FORWARD, RESET, bound, find, method
-from torchref.oracle.subjects.places import Place, at, attributes, find_parameters
+from torchref.oracle.subjects.places import Place, at, find_parameters
 from torchref.oracle.subjects.sources import Source
 from torchref.oracle.subjects.subject import Misbehaviour
 from torchref.oracle.subjects.theirs import Theirs
@@ -27,10 +27,9 @@ class Objects(Theirs):
     """A class or factory of layers, or one layer."""
 
     def __init__(self, source: Source, kind: Kind, title: str, said: Declared, adapter: Adapter | None = None) -> None:
-        super().__init__(kind, title, said)
-        self.source, self.adapter = source, adapter or Adapter()
-        self.single = source.make is None
-        self.make_call = None if self.single else self._understand_maker()
+        super().__init__(source, kind, title, said)
+        self.adapter = adapter or Adapter()
+        self.make_call = None if source.make is None else self._understand_maker()
         self.stateful = True
         self.forward_call: Call | None = None
         self.backward_call: Call | None = None
@@ -89,8 +88,7 @@ class Objects(Theirs):
             self.guess(f"{part} is the {what} part" if isinstance(part, str) and part not in ("__call__", what) else "")
         if backward is not None:
             self._understand_backward(layer, backward)
-        own = attributes(layer)
-        self.reset = next((own[word] for word in RESET.split() if word in own), "")
+        self.reset = method(layer, "", RESET) or ""
         if self.reset:
             self.guess(f"{self.reset}() is called before each backward pass")
 
@@ -109,16 +107,9 @@ class Objects(Theirs):
         self.stateful = "cache" not in self.backward_call.roles.values()
 
     def unfit(self, case: Case) -> str:
-        """Why a single layer cannot be asked a case: it is configured in another way."""
-        if not self.single:
-            return ""
-        found = settings_of(self.source.thing, case.config)
-        for name, wanted in case.config.items():
-            if name in found and not same(found[name], wanted):
-                return f"the object has {name} {found[name]}, not {wanted}"
-            if name in self.settings and name not in found and not self.usual(name, case.config):
-                return f"the object shows no {name}"
-        return misshapen(self.source.thing, self.kind, case, self.said)
+        """Why a single layer cannot be asked a case: it is configured in another way, or has other sizes."""
+        thing = self.source.thing
+        return super().unfit(case) or (misshapen(thing, self.kind, case, self.said) if thing is not None else "")
 
     def build(self, config: Mapping[str, Any], parameters: Mapping[str, Any], *, probe: bool = False) -> Any:
         """A layer of this configuration, as the user's code makes it."""

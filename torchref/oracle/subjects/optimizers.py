@@ -26,8 +26,7 @@ class Optimizers(Theirs):
     """An optimiser in any of its forms."""
 
     def __init__(self, source: Source, kind: Kind, title: str, said: Declared) -> None:
-        super().__init__(kind, title, said)
-        self.source = source
+        super().__init__(source, kind, title, said)
         self.make_call = None
         if source.make is not None:
             self.make_call = understand(source.make, self.roles(), said.arguments, fallback=self.settings)
@@ -40,7 +39,7 @@ class Optimizers(Theirs):
         self.shows = hasattr(thing, "state_dict") and hasattr(thing, "load_state_dict")
         read = self._read()
         for feature, setting in (("momentum", "momentum"), ("decay", "weight_decay")):
-            if not takes.has(setting) or setting not in read:
+            if source.thing is None and (not takes.has(setting) or setting not in read):
                 self.lacks[feature] = f"{takes.name} takes no {setting}"
         if self.single:
             self.lacks["names"] = f"{self.step_call.name} takes one array"
@@ -75,7 +74,7 @@ class Optimizers(Theirs):
 
     def make(self, config: Mapping[str, Any], parameters: Mapping[str, Array]) -> "Optimizer":  # noqa: ARG002
         """An optimiser of this configuration."""
-        if self.make_call is None:
+        if self.make_call is None and self.source.thing is None:
             self.demand(self.step_call, config)
         return ShownOptimizer(self, config) if self.shows else Optimizer(self, config)
 

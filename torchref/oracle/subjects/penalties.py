@@ -21,8 +21,7 @@ class Penalties(Theirs):
     """A penalty in any of its forms."""
 
     def __init__(self, source: Source, kind: Kind, title: str, said: Declared) -> None:
-        super().__init__(kind, title, said)
-        self.source = source
+        super().__init__(source, kind, title, said)
         self.make_call = None
         if source.make is not None:
             self.make_call = understand(source.make, self.roles(), said.arguments, fallback=self.settings)
@@ -58,7 +57,7 @@ class Penalties(Theirs):
 
     def make(self, config: Mapping[str, Any], parameters: Mapping[str, Array]) -> "Penalty":  # noqa: ARG002
         """A penalty of this configuration."""
-        if self.make_call is None:
+        if self.make_call is None and self.source.thing is None:
             self.demand(self.forward_call, config)
         return Penalty(self, config)
 

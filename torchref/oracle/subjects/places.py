@@ -101,15 +101,17 @@ def at(layer: Any, path: str) -> Place:
     return Place(last, path, lambda: getattr(layer, last), lambda array: setattr(layer, last, array))
 
 
-def find_gradients(layer: Any, theirs: Mapping[str, Place], roles: Iterable[str]) -> dict[str, Any]:
+def find_gradients(
+    layer: Any, theirs: Mapping[str, Place], roles: Iterable[str], *, methods: bool = True
+) -> dict[str, Any]:
     """The gradients that a backward pass left, by our names: on attributes, in dicts or lists, beside the parameters.
 
-    `theirs` are the places of the parameters.
+    `theirs` are the places of the parameters; `methods` says whether those that give gradients may be called.
     """
     found: dict[str, Any] = {}
     own = attributes(layer)
     containers = [getattr(layer, own[word]) for word in GRADIENTS if word in own]
-    containers = [value() if callable(value) and not is_array(value) else value for value in containers]
+    containers = [value() if methods and callable(value) else value for value in containers]
     for role in roles:
         place = theirs.get(role)
         name = role if place is None else place.name

@@ -11,10 +11,12 @@ from torchref.oracle.comparison import Array
 from torchref.oracle.kinds.kind import Case, Kind
 from torchref.oracle.subjects.arrays import describe, is_array, to_numpy
 from torchref.oracle.subjects.calls import Call
+from torchref.oracle.subjects.configuration import same, settings_of
 from torchref.oracle.subjects.declared import Declared
 from torchref.oracle.subjects.guard import Guard
 from torchref.oracle.subjects.names import HALVES, pairs
 from torchref.oracle.subjects.settings import Settings, half
+from torchref.oracle.subjects.sources import Source
 from torchref.oracle.subjects.subject import Incident, Misbehaviour
 
 FOLLOWS = ("kernel_size", "in_channels", "out_channels", "in_features", "out_features", "channels")
@@ -28,6 +30,8 @@ class Theirs(ABC):
 
     Attributes
     ----------
+    source:
+        What was given.
     kind:
         What it is held against.
     said:
@@ -38,8 +42,8 @@ class Theirs(ABC):
         The same of features of input.
     """
 
-    def __init__(self, kind: Kind, title: str, said: Declared) -> None:
-        self.kind, self.title, self.said = kind, title, said
+    def __init__(self, source: Source, kind: Kind, title: str, said: Declared) -> None:
+        self.source, self.kind, self.title, self.said = source, kind, title, said
         self.names: Mapping[str, str] = {}
         self.guesses: tuple[str, ...] = ()
         self.stateful = False
@@ -63,8 +67,17 @@ class Theirs(ABC):
     def make(self, config: Mapping[str, Any], parameters: Mapping[str, Array]) -> Any:
         """A candidate with this configuration and copies of these parameters."""
 
-    def unfit(self, case: Case) -> str:  # noqa: ARG002
-        """Why a case cannot be asked of it; "" if it can."""
+    def unfit(self, case: Case) -> str:
+        """Why one object cannot be asked a case: it is configured in another way; "" if it can."""
+        if self.source.thing is None:
+            return ""
+        wanted = self.values(case.config)
+        found = settings_of(self.source.thing, self.settings)
+        for name in self.settings:
+            if name in found and name in wanted and not same(found[name], wanted[name]):
+                return f"the object has {name} {found[name]}, not {wanted[name]}"
+            if name in case.config and name not in found and not self.usual(name, case.config):
+                return f"the object shows no {name}"
         return ""
 
     def arrange(self, name: str, array: Array) -> Array:
