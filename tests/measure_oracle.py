@@ -1,7 +1,7 @@
 """Measure what the oracle finds in users' code: `python -m tests.measure_oracle`; docs/oracle.md has the figures.
 
-Without options: every planted bug in every style in which it can be written (tests/users). With --seeds: correct code in
-all styles, and how many false alarms. With --time: how long a check takes.
+Without options: every planted bug in every style in which it can be written (tests/users). With --seeds: correct code
+in all styles, and how many false alarms. With --time: how long a check takes.
 """
 
 import argparse
@@ -53,11 +53,12 @@ def measure_mutants(outcomes: list[Outcome], *, every: bool) -> None:
     for style in (*STYLES, "all"):
         own = [o for o in outcomes if style in (o.style, "all")]
         if own:
-            said = Counter(o.diagnosis for o in own)
+            said, count = Counter(o.diagnosis for o in own), len(own)
+            caught, placed = sum(o.caught for o in own), sum(o.placed for o in own)
             print(
-                f"{STYLES.get(style, style):28} {len(own):4} bugs: caught {share(sum(o.caught for o in own), len(own))}, "
-                f"first tensor right {share(sum(o.placed for o in own), len(own))}, diagnosis "
-                f"right {share(said['right'], len(own))}, wrong {share(said['wrong'], len(own))}, none {said['none']}"
+                f"{STYLES.get(style, style):28} {count:4} bugs: caught {share(caught, count)}, first tensor right "
+                f"{share(placed, count)}, diagnosis right {share(said['right'], count)}, "
+                f"wrong {share(said['wrong'], count)}, none {said['none']}"
             )
     for what, failed in {
         "not caught": [o for o in outcomes if not o.caught],

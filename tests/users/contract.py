@@ -1,4 +1,4 @@
-"""A copy of `scratch` as it is, for bugs in what only our contract has: states, initial weights, generators of masks."""
+"""A copy of `scratch` as it is, for bugs in what only our contract has: states, initial weights, drawn masks."""
 
 from collections.abc import Iterable, Iterator
 from types import ModuleType

@@ -19,6 +19,7 @@ STYLES = {
 
 REASONS = {
     "memory": "keeps its pass on itself, as a stateful layer is meant to; and of a network one pass is in flight",
+    "attribute": "a gradient on an attribute is the layer's own, which its next pass may overwrite",
     "nan": "shows only on NaN or infinity, which networks are not compared on",
     "kink": "shows only exactly at a kink, where networks are not judged",
     "alias": "a result that shares memory with an argument: inside a network nobody can tell",
@@ -27,7 +28,7 @@ REASONS = {
     "start": "is about initial weights, which neither functions nor a comparison on given weights have",
     "drawn": "is about units dropped at random: draws can be judged one by one, not compared",
     "given": "is about a pass without a mask, and the check of dropout gives one",
-    "dtype": "is about the dtype of parameters that the code makes: a check gives them, a comparison takes them as they are",
+    "dtype": "is about the dtype of parameters that the code makes itself: here they are given, or taken as they are",
     "order": "is about the order of a dict, which names make up for",
     "default": "is about a default of our constructor: another's may be another, and the check says every setting",
     "once": "changes what is kept for backward, which here is called once for each forward",

@@ -101,10 +101,14 @@ def tensor(called: str) -> str:
         return "y"
     if plain in ("dx", "backward", "loss", "doutput"):
         return plain
+    if plain == "penalty":
+        return "loss"
     if re.fullmatch(r"(d|grad.?)(.*\.)?(w|W|weight)", plain):
         return "dw"
     if re.fullmatch(r"(d|grad.?)(.*\.)?(b|bias)", plain):
         return "db"
+    if re.fullmatch(r"(velocity )?[\w.]+\.(weight|bias)", plain):
+        return "params"  # of an optimiser, and its state
     return "behaviour"
 
 

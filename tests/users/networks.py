@@ -115,7 +115,7 @@ def _small(w: Any, o: Any, d: Any) -> Layers:  # noqa: ARG001
     return {"s": w.Subsample2d(2, 2, dtype=d), "f": w.Tanh()}
 
 
-POOL = ((2, 3), (1, 2))
+POOL, LARGER = ((2, 3), (1, 2)), ((2, 4), (1, 2))
 SETTINGS: Mapping[str, Setting] = {
     "linear": _linear(),
     "linear float32": _linear(dtype="float32"),
@@ -145,7 +145,7 @@ SETTINGS: Mapping[str, Setting] = {
     "conv2d first": _alone(lambda o, d: o.Conv2d(2, 3, 3, dtype=d), (4, 2, 6, 5)),
     "conv2d last": _conv(ended=False),
     "conv1d": _alone(lambda o, d: o.Conv1d(2, 3, 4, 3, 2, dtype=d), (5, 2, 9)),
-    "avgpool2d": _maps(lambda o, d: o.AvgPool2d(*POOL)),
+    "avgpool2d": _maps(lambda o, d: o.AvgPool2d(*LARGER)),
     "avgpool2d default": _maps(lambda o, d: o.AvgPool2d(2)),
     "avgpool2d first": _alone(lambda o, d: o.AvgPool2d(*POOL), (4, 2, 7, 6)),
     "maxpool2d": _maps(lambda o, d: o.MaxPool2d(*POOL)),

@@ -1,4 +1,4 @@
-"""A copy of `scratch` as function pairs, as courses have them: out, cache = forward(x, w, b, …), dx, dw, db = backward(…).
+"""A copy of `scratch` as courses' function pairs: out, cache = forward(x, w, b, …), dx, dw, db = backward(dout, cache).
 
 What the copy keeps on a layer from call to call it would here keep in a module's variable: one object lives on for
 each configuration.
