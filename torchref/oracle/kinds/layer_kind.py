@@ -62,6 +62,8 @@ class LayerKind:
             return frozenset({"strided"})
         if variety == SPECIAL_VALUES:
             return frozenset({"special"})
+        if variety == "integers" and "ties" in self.features:
+            return frozenset({"ties"})  # so few whole numbers that some are equal
         return frozenset({"nonfinite"} if variety in (NAN_INSIDE, NAN_ARRIVING) else ())
 
     def build(self, case: Case, dtype: str) -> nn.Module:

@@ -196,7 +196,7 @@ MAXPOOL2D = LayerKind(
     cases=(
         *_POOLED,
         _pool("16x9", (4, 3, 18, 10), (16, 9), 1, "rectangular stride overlap"),
-        _pool("ties", (4, 2, 7, 6), (2, 3), (1, 2), "rectangular stride overlap ties", values=(2.0, 2.0, -1.0)),
+        _pool("ties", (4, 2, 7, 6), (2, 3), (1, 2), "rectangular stride overlap rest ties", values=(2.0, 2.0, -1.0)),
         _pool("zeros", (4, 2, 7, 6), 2, 1, "stride overlap ties special", values=(0.0, -0.0)),
         _pool("minus-inf", (4, 2, 7, 6), 2, 1, "stride overlap ties nonfinite", values=(-INFINITY,)),
         _pool(
@@ -204,7 +204,7 @@ MAXPOOL2D = LayerKind(
             (4, 2, 7, 6),
             (2, 3),
             (1, 2),
-            "rectangular stride overlap ties nonfinite",
+            "rectangular stride overlap rest ties nonfinite",
             values=(float("nan"), INFINITY, -INFINITY, -INFINITY, 1.0),
         ),
     ),
