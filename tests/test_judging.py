@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import scratch
+from torchref import oracle
 from torchref.oracle.judging import BEHAVIOUR, Options, judge_subject
 from torchref.oracle.kinds import DTYPES, KINDS, find
 from torchref.oracle.kinds.kind import Trial
@@ -297,4 +298,6 @@ def test_code_may_refuse_pairs_but_not_misread_them(seed: int) -> None:
     skipped = {row.slug: row.skipped for row in verdict.rows if row.skipped}
     assert skipped.keys() == {"rect", "uneven", "gaps"}
     assert skipped["rect"] == "taken to want one number: raises TypeError for kernel_size (3, 2), stride (3, 2)"
-    assert not judged(SmallerNumber, "avgpool2d", seed=seed).passed
+    misread = oracle.check(SmallerNumber, like="avgpool2d", seed=seed)
+    assert not misread.passed
+    assert not [row for row in misread.rows if row.skipped]
