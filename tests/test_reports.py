@@ -53,6 +53,14 @@ def test_columns_are_as_wide_as_they_look():
     assert ends == {len("卷积") * 2 + 2 + 2}
 
 
+def test_rows_of_a_training_are_steps():
+    cells = {"fc.weight": samples.good(0.3)}
+    rows = (Row("step1", "step 1", cells), Row("step2", "step 2", cells), Row("free", "free run, 2 steps", cells))
+    lines = render(replace(PASSING, columns=("fc.weight",), rows=rows)).splitlines()
+    assert "3 tensors compared in 2 steps" in lines[0]
+    assert lines[1].split() == ["step", "fc.weight"]
+
+
 def test_inherited_errors_are_told_apart():
     text = render(NETWORK)
     assert "↳ 3e5" in text

@@ -34,7 +34,7 @@ def to_html(verdict: Verdict) -> str:
         outcome=words.outcome(verdict),
         effort=words.effort(verdict),
         legend=words.legend(verdict),
-        unit="layer" if verdict.diagram else "case",
+        unit=words.unit(verdict),
         columns=verdict.columns,
         rows=[_row(verdict, place) for place in range(len(verdict.rows))],
         findings=findings,

@@ -6,7 +6,19 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from torchref.oracle.reports.words import clean, effort, headline, label, legend, one_line, outcome, said, some, status
+from torchref.oracle.reports.words import (
+    clean,
+    effort,
+    headline,
+    label,
+    legend,
+    one_line,
+    outcome,
+    said,
+    some,
+    status,
+    unit,
+)
 from torchref.oracle.verdict import Finding, Verdict
 
 STYLES = {"ok": "green", "wrong": "bold red", "inherited": "magenta", "none": "dim"}
@@ -44,7 +56,7 @@ def lines(verdict: Verdict) -> Iterator[Text]:
 
 def table(verdict: Verdict) -> Iterator[Text]:
     """The table, aligned by what characters take on the screen."""
-    head = "layer" if verdict.diagram else "case"
+    head = unit(verdict)
     names = [label(name) for name in verdict.columns]
     labels = [label(row.label) for row in verdict.rows]
     first = max(map(cell_len, [head, *labels])) + GAP

@@ -178,10 +178,17 @@ def outcome(verdict: Verdict) -> str:
     return one_line(f"differs from {verdict.like}: {lead(replace(verdict.findings[0], when='', hint=''))}{more}")
 
 
+def unit(verdict: Verdict) -> str:
+    """What a row is: a "case" of a kind, a "layer" of a network or a "step" of a training."""
+    if verdict.diagram:
+        return "layer"
+    return "step" if any(row.label.startswith("step ") for row in verdict.rows) else "case"
+
+
 def effort(verdict: Verdict) -> str:
     """How much was done: "352 tensors in 18 cases, 0.8 s, seed 7"."""
     ran = [row for row in verdict.rows if not row.skipped]
     tensors = verdict.tensors or sum(len(row.cells) for row in ran)
-    rows, count = ("layer", len(verdict.diagram)) if verdict.diagram else ("case", len(ran))
-    counts = f"{tensors} tensor{'s' * (tensors != 1)} compared in {count} {rows}{'s' * (count != 1)}"
+    count = len(verdict.diagram) or sum(row.label.startswith("step ") for row in ran) or len(ran)
+    counts = f"{tensors} tensor{'s' * (tensors != 1)} compared in {count} {unit(verdict)}{'s' * (count != 1)}"
     return f"{counts}, {verdict.seconds:.1f} s, seed {verdict.seed}"
