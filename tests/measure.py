@@ -5,19 +5,21 @@ random draws, beside the constant. docs/equivalence.md keeps the figures.
 """
 
 import argparse
+import copy
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import redirect_stdout
 from typing import Any
 
 import numpy as np
+import torch
 
 import scratch
 import torchref
-from tests import cases, harness, random_maps, test_random_maps
+from tests import cases, handmade, harness, random_maps, test_random_maps
 from tests.test_networks import ACTIVATIONS, build
 from torchref import oracle
-from torchref.oracle import criteria, truth
+from torchref.oracle import criteria, measured, truth
 from torchref.oracle.network import observe
 
 
@@ -181,6 +183,66 @@ def measure_twin(seeds: int) -> None:
     print(f"criterion 3, torch itself: worst {worst:.3f} of the bound over {seeds} seeds")
 
 
+def measure_modules(count: int) -> None:
+    """Criterion 9: layers and losses by hand, and perceptrons of `scratch` whose criterion 4 is put aside."""
+    worst: dict[str, float] = defaultdict(float)
+    tensors = kinked = judged = 0
+    for seed in range(count):
+        for name, module, mine, inputs, upstream in by_hand(seed):
+            precision = inputs[0].dtype
+            sizes = measured.measure(module, inputs, upstream, seed=seed, precision=precision)
+            kinked += sizes.kinked
+            judged += not sizes.kinked
+            if sizes.kinked:
+                continue
+            theirs = measured.differentiate(module, inputs, upstream).named()
+            for key, size in sizes.named().items():
+                verdict = measured.judge(key, mine[key], theirs[key], size)
+                tensors += 1
+                worst[name] = max(worst[name], verdict.ratio * criteria.MEASURED)
+    print(f"criterion 9: {tensors} tensors of {judged} draws, constant {criteria.MEASURED} eps·D; {kinked} at a kink")
+    for name, value in sorted(worst.items(), key=lambda pair: -pair[1]):
+        print(f"  {name:20} worst {value:.2f} eps·D")
+
+
+def by_hand(seed: int) -> Iterator[tuple[str, torch.nn.Module, dict[str, Any], list[torch.Tensor], Any]]:
+    """Correct results of many modules on one draw each: the module, the results, its inputs and what arrives."""
+    rng = np.random.default_rng(seed)
+    dtype = harness.DTYPES[seed % 2]
+    scale, shift = float(10 ** rng.uniform(-1, 0.5)), float(rng.choice([0.0, 0.0, 3.0]))
+
+    def x_of(shape: tuple[int, ...]) -> np.ndarray:
+        return (scale * rng.normal(size=shape) + shift).astype(dtype)
+
+    def tensors(*arrays: np.ndarray) -> list[torch.Tensor]:
+        return [oracle.candidate.to_tensor(array) for array in arrays]
+
+    for name, (like, made, (samples, *rest)) in handmade.LAYERS.items():
+        module = copy.deepcopy(like) if isinstance(like, torch.nn.Module) else measured.Function(like)
+        module.to(getattr(torch, dtype))
+        state = {key: harness.normal(rng, tuple(p.shape), dtype) for key, p in module.named_parameters()}
+        module.load_state_dict({key: torch.from_numpy(array) for key, array in state.items()}, strict=False)
+        layer = made()
+        layer.load_state_dict(state)
+        x = x_of((samples + int(rng.integers(0, 60)), *rest))
+        y, cache = layer.forward(x)
+        dy = harness.normal(rng, y.shape, dtype)
+        dx, grads = layer.backward(dy, cache)
+        mine = {"y": y, "dx": dx} | {f"grad {key}": grads[key] for key in state}
+        yield name, module, mine, tensors(x), tensors(dy)[0]
+    for name, (like, loss) in handmade.LOSSES.items():
+        module = like if isinstance(like, torch.nn.Module) else measured.Function(like)
+        output, target = x_of((6, 4)), rng.integers(0, 4, 6) if name == "smoothed labels" else x_of((6, 4))
+        value, cache = loss.forward(output, target)
+        yield name, module, {"y": value, "dx": loss.backward(cache)}, tensors(output, target), None
+    net, _, twin, _, x, _ = build(draw(seed) | {"dtype": dtype})
+    y, cache = net.forward(x)
+    dy = harness.normal(rng, y.shape, dtype)
+    dx, grads = net.backward(dy, cache)
+    mine = {"y": y, "dx": dx} | {f"grad {key}": grad for key, grad in grads.items()}
+    yield "perceptron", twin, mine, tensors(x), tensors(dy)[0]
+
+
 def main() -> None:
     """Run the measurements."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -188,12 +250,14 @@ def main() -> None:
     parser.add_argument("--wide", type=int, default=200, help="random perceptrons of everyday size, likewise")
     parser.add_argument("--maps", type=int, default=4000, help="random convolutional networks for criteria 1, 2 and 4")
     parser.add_argument("--lenets", type=int, default=100, help="LeNet-5s, likewise")
+    parser.add_argument("--modules", type=int, default=1000, help="draws of every module by hand for criterion 9")
     parser.add_argument("--seeds", type=int, default=50, help="seeds of the whole table for the other criteria")
     arguments = parser.parse_args()
     measure_networks("small", (draw(seed) for seed in range(arguments.networks)))
     measure_networks("wide", (draw_wide(seed) for seed in range(arguments.wide)))
     measure_maps(arguments.maps)
     measure_lenets(arguments.lenets)
+    measure_modules(arguments.modules)
     measure_rows(arguments.seeds)
     measure_twin(arguments.seeds)
 

@@ -220,11 +220,11 @@ def _analytic(known: nn.Module, title: str, shape: tuple[int, ...]) -> LayerKind
     module = _copy(known)
     for kind in (*LAYERS, *ACTIVATIONS):
         if type(known).__name__ == kind.twin.__name__:  # nn.Linear is as good as torchref's here
-            config = {
-                name: getattr(known, name) for name in inspect.signature(kind.twin).parameters if hasattr(known, name)
-            }
-            if "bias" in config:
-                config["bias"] = config["bias"] is not None
+            given = {name: getattr(known, name, None) for name in inspect.signature(kind.twin).parameters}
+            # A table of connections is a list, as in the catalogue: candidates know no tensors.
+            config = {k: v.tolist() if isinstance(v, Tensor) else v for k, v in given.items() if v is not None}
+            if "bias" in given:
+                config["bias"] = given["bias"] is not None
             with contextlib.suppress(TypeError, ValueError, RuntimeError):
                 twin = functools.partial(kind.twin, **config)
                 own = twin(**({"dtype": torch.float64} if kind.parameters else {}))
