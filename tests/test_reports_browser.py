@@ -163,7 +163,7 @@ def test_a_failing_report_is_drawn_and_answers_to_keys(failing, verdict):
             f"{name} {_said(array[at], 7)}" for name, array in (("mine", picture.mine), ("oracle", picture.oracle))
         ]
         apart = f"difference {_said(float(f'{picture.mine[at] - picture.oracle[at]:.6g}'), 7)}"
-        return f"{list(at)}: {', '.join([*values, apart])}{' (the worst)' if worst else ''}"
+        return f"{list(at)}: {', '.join([*values, apart])}{' (farthest beyond its bound)' if worst else ''}"
 
     assert seen["start"] == seen["worst"] == seen["edge"] == seen["back"] == seen["unmoved"]
     assert seen["start"] == told(n, c, row, 7, worst=True)
@@ -256,5 +256,5 @@ def test_a_network_jumps_to_its_findings_and_large_arrays_say_that_they_are_cut(
     assert "axis 2 26–89, axis 3 0–63" in seen["cut"]
     assert seen["alone"] == [2, 2]
     assert seen["none"] == "There are no entries to draw."
-    assert seen["one"] == "the value: mine 2.5, oracle 1, difference 1.5 (the worst)"
+    assert seen["one"] == "the value: mine 2.5, oracle 1, difference 1.5 (largest difference)"
     assert seen["fits"]

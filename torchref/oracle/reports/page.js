@@ -220,7 +220,7 @@
     tell() {
       const offset = this.offset(this.at);
       const values = this.maps.map((map) => `${map.name} ${said(map.values[offset])}`).join(", ");
-      const worst = this.at.every((i, axis) => i === this.worst[axis]) && this.difference ? " (the worst)" : "";
+      const worst = this.at.every((i, axis) => i === this.worst[axis]) && this.difference ? ` (${this.because})` : "";
       this.output.textContent = `${this.place()}: ${values}${worst}`;
     }
 

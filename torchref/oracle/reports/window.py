@@ -101,6 +101,7 @@ def _view(arrays: dict[str, Array], picture: Picture) -> dict[str, Any]:
         "start": [s.start for s in cut],
         "full": list(shape),
         "axes": list(picture.axes) if len(picture.axes) == len(shape) else [],
+        "because": "largest difference" if picture.at is None else "farthest beyond its bound",
         "at": [i - s.start for i, s in zip(at, cut, strict=True)],
         "cut": any(s.stop - s.start < n for s, n in zip(cut, shape, strict=True)),
         "maps": [
