@@ -51,6 +51,7 @@ def check(job: dict[str, Any], say: Any) -> dict[str, Any]:
 
     from torchref.oracle.reports.machine import to_json
     from torchref.oracle.subjects.announcing import listening
+    from torchref.oracle.subjects.subject import Misbehaviour
 
     torch.set_num_threads(1)  # the tensors are tiny
     try:
@@ -60,7 +61,7 @@ def check(job: dict[str, Any], say: Any) -> dict[str, Any]:
     except (ValueError, TypeError) as error:
         if not _said_by_the_oracle(error):
             raise
-        return {"refusal": str(error), "exit_code": 2}
+        return {"refusal": str(error), "exit_code": 1 if isinstance(error, Misbehaviour) else 2}
     except OSError as error:
         return {"refusal": f"{error.filename}: {error.strerror}" if error.filename else str(error), "exit_code": 1}
     text = f"{to_json(verdict).rstrip()}\n" if job["json"] else on_terminal(verdict, colour=job["colour"]) + written

@@ -186,7 +186,7 @@ def test_json_is_the_whole_answer() -> None:
         ("homework.py:relu_fwd", {}, 2, "has no 'relu_fwd', it has relu_forward"),
         ("homework.py:relu_forward", {"case": "s2p1"}, 2, "relu has no case 's2p1'"),
         ("homework.py:relu_forward", {"unsupported": "stride"}, 2, "relu has no feature 'stride'"),
-        ("broken.py:f", {}, 2, "SyntaxError"),
+        ("broken.py:f", {}, 1, "SyntaxError"),
         ("homework.py:relu_forward", {"html": Path("nowhere/r.html")}, 1, "there is no folder 'nowhere'"),
     ],
 )

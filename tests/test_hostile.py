@@ -1,6 +1,7 @@
 """Candidates that do anything but answer: each is reported as what it is; the oracle neither crashes nor hangs."""
 
 import contextlib
+import operator
 import sys
 import threading
 import time
@@ -200,6 +201,37 @@ def test_a_view_of_the_input_is_aliasing() -> None:
     verdict = oracle.check(lambda x: (x, None), through, like="identity", dtypes="float64", cases="equal")
     assert "y is a view of x" in str(verdict)
     assert "dx is a view of dy" in str(verdict)
+
+
+class Opaque(tuple[Any, ...]):
+    """A result that cannot even be looked at."""
+
+    def __len__(self) -> int:
+        raise RuntimeError("no length")
+
+
+class Secretive:
+    """A layer whose attributes cannot be looked at."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise SystemExit(name)
+
+
+def test_what_cannot_be_looked_at_is_wrong_too() -> None:
+    for verdict in (judged(lambda x, w, b: Opaque((x, w, b))), judged(backward=lambda dy, cache: Opaque((dy, cache)))):
+        assert not verdict.passed
+        assert "raises RuntimeError: no length (test_hostile.py:" in str(verdict)
+    with pytest.raises(TypeError, match="Secretive: looking at it raises SystemExit"):
+        judged(Secretive(), None)
+
+
+@pytest.mark.parametrize(
+    "place", ["torchref.oracle.checking.choose", "torchref.oracle.kinds.layer_kind.LayerKind.draw"]
+)
+def test_our_own_errors_are_not_blamed_on_anybody(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(place, operator.truediv)  # takes other arguments, and is no Python
+    with pytest.raises(TypeError, match="truediv expected 2 arguments"):
+        judged()
 
 
 class Unborn:

@@ -13,7 +13,7 @@ from torchref.oracle.networks.checking import check_network_kind
 from torchref.oracle.subjects.calls import Call
 from torchref.oracle.subjects.choosing import choose
 from torchref.oracle.subjects.declared import Declared, layouts
-from torchref.oracle.subjects.guard import TIME_LIMIT
+from torchref.oracle.subjects.guard import TIME_LIMIT, blame
 from torchref.oracle.subjects.names import SYNONYMS
 from torchref.oracle.verdict import Verdict
 
@@ -110,12 +110,18 @@ def check(
         kind, without = _unbiased(kind), without - {"bias"}
     _check_roles(kind, arguments or {})
     declared = Declared(layouts(kind, layout, weight, bias), dict(arguments or {}), time_limit)
-    subject = choose(forward, backward, kind, declared, title)
+    try:
+        subject = choose(forward, backward, kind, declared, title)
+        reasons = skips(subject, kind)
+    except (Exception, SystemExit) as error:
+        trouble = None if isinstance(error, ValueError | TypeError) else blame("looking at it", error)
+        if trouble is None:
+            raise
+        raise TypeError(f"{title or type(forward).__name__}: {trouble}") from error
     names = {name for part in vars(subject).values() if isinstance(part, Call) for name in part.roles}
     for name in arguments or {}:
         if name not in names:
             raise ValueError(f"arguments: no argument is called {name!r}, they are {', '.join(sorted(names))}")
-    reasons = skips(subject, kind)
     chosen = _words("cases", cases) or tuple(case.slug for case in kind.cases)
     if all(slug in reasons for slug in chosen):
         raise ValueError(

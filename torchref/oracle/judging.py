@@ -15,6 +15,7 @@ from torchref.oracle.diagnosis import Problem, diagnose
 from torchref.oracle.kinds import DTYPES, Case, Kind, Trial
 from torchref.oracle.saving import save_trial
 from torchref.oracle.subjects.announcing import announce
+from torchref.oracle.subjects.guard import blame
 from torchref.oracle.subjects.subject import Subject
 from torchref.oracle.verdict import Cell, Finding, Picture, Row, Verdict
 
@@ -137,9 +138,21 @@ def run_case(
                 return
             if not (kind.needs(variety) & options.unsupported):
                 announce("case", case.slug)
-                trial = kind.run(subject, case, dtype, variety, seed)
+                trial = run_trial(subject, kind, case, dtype, variety, seed)
                 yield trial
                 stop = _hangs([trial])
+
+
+def run_trial(subject: Subject, kind: Kind, case: Case, dtype: str, variety: str, seed: int) -> Trial:
+    """One trial; what the candidate's objects raise when they are only looked at is in it too."""
+    try:
+        return kind.run(subject, case, dtype, variety, seed)
+    except (Exception, SystemExit) as error:
+        trouble = blame("forward", error)
+        if trouble is None:
+            raise
+        verdict = Comparison(trouble.during, "5 conduct", np.inf, trouble.what)
+        return Trial(case, dtype, variety, seed, {}, None, {}, {}, (verdict,), trouble, subject.incidents())
 
 
 def _hangs(trials: Iterable[Trial]) -> bool:
@@ -200,7 +213,7 @@ def find_out(
     @functools.cache
     def again() -> tuple[Trial, ...]:
         second = options.seed + SECOND_SEED
-        return tuple(kind.run(subject, t.case, t.dtype, t.variety, second) for t in trials)
+        return tuple(run_trial(subject, kind, t.case, t.dtype, t.variety, second) for t in trials)
 
     wrong: dict[str, list[tuple[Trial, Comparison]]] = {}
     for trial in trials:

@@ -137,6 +137,14 @@ def _misbehaviour(during: str, error: BaseException) -> Misbehaviour:
     return Misbehaviour(during, what, missing=isinstance(error, NotImplementedError))
 
 
+def blame(during: str, error: BaseException) -> Misbehaviour | None:
+    """What the candidate's objects did where they were not called, as by a property; None if the error is not theirs.
+
+    To be asked where the error was caught: frames further out do not count.
+    """
+    return _misbehaviour(during, error) if isinstance(error, Misbehaviour) or where(error) else None
+
+
 def describe(error: BaseException) -> str:
     """Type and text of an exception in one line: "ZeroDivisionError: division by zero"."""
     try:
