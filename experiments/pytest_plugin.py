@@ -5,6 +5,9 @@ Every pytest run loads it where Twice is installed, so it imports neither torch 
 
 from __future__ import annotations
 
+import argparse
+import os
+import shlex
 import sys
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -22,10 +25,17 @@ FIXTURES = ("oracle_check", "oracle_compare")
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The seed of all draws, and where reports go."""
     group = parser.getgroup("oracle", "Twice's oracle (oracle.conforms, oracle_check)")
-    group.addoption("--oracle-seed", type=int, default=0, metavar="N", help="seed of the oracle's draws (default 0)")
+    group.addoption("--oracle-seed", type=_whole, default=0, metavar="N", help="seed of the oracle's draws (default 0)")
     group.addoption(
         "--oracle-html", type=Path, metavar="DIR", help="write a page about each exercise that fails into this folder"
     )
+
+
+def _whole(text: str) -> int:
+    """A seed."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 0; got {text!r}")
+    return int(text)
 
 
 def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> list[str]:
@@ -76,7 +86,7 @@ class PartItem(pytest.Item):
         """Pass, fail with a short report, or be skipped where another part is not there."""
         exercise_id = self.nodeid.removesuffix(f"[{self.part}]")
         seed = self.config.getoption("--oracle-seed")
-        command = f"pytest {exercise_id} --oracle-seed {seed}"
+        command = _command(self, exercise_id)
         outcome = self.exercise.outcomes(seed, folder=self.path.parent, command=command)[self.part]
         if outcome.status == "skipped":
             pytest.skip(outcome.text)
@@ -87,6 +97,13 @@ class PartItem(pytest.Item):
     def reportinfo(self) -> tuple[Path, int, str]:
         """Where the exercise stands in its file."""
         return self.path, self.exercise.line - 1, self.name
+
+
+def _command(item: pytest.Item, nodeid: str) -> str:
+    """What runs it again, from the folder in which pytest was called."""
+    file = os.path.relpath(item.path, item.config.invocation_params.dir)
+    place = shlex.quote(f"{file}::{nodeid.partition('::')[2]}")
+    return f"pytest {place} --oracle-seed {item.config.getoption('--oracle-seed')}"
 
 
 def _save(config: pytest.Config, name: str, verdict: Verdict | None) -> str:
@@ -121,7 +138,8 @@ def _judging(request: pytest.FixtureRequest, function: str) -> Callable[..., Ver
         verdict: Verdict = getattr(oracle, function)(*args, **{"seed": seed, **options})
         if not verdict.passed:
             page = _save(request.config, request.node.nodeid, verdict)
-            pytest.fail(f"{verdict}{page}\n  again: pytest {request.node.nodeid} --oracle-seed {seed}", pytrace=False)
+            again = _command(request.node, request.node.nodeid)
+            pytest.fail(f"{verdict}{page}\n  again: {again}", pytrace=False)
         return verdict
 
     return judge

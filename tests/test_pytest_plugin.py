@@ -4,6 +4,7 @@ import subprocess
 import sys
 import textwrap
 from importlib.metadata import entry_points
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -74,7 +75,7 @@ def test_one_line_is_a_test_for_each_part(pytester: pytest.Pytester) -> None:
 
 def test_each_wrong_part_fails_with_a_report_and_no_traceback(pytester: pytest.Pytester) -> None:
     wrong = LINEAR.replace("dout.sum(axis=0)", "dout.mean(axis=0)")
-    result = run(pytester, wrong, TEST_LINEAR, "--oracle-seed", "7")
+    result = run(pytester, wrong, TEST_LINEAR, "--oracle-seed", "7", "--junitxml", "result.xml")
     result.assert_outcomes(passed=4, failed=1)
     result.stdout.fnmatch_lines(
         [
@@ -87,6 +88,9 @@ def test_each_wrong_part_fails_with_a_report_and_no_traceback(pytester: pytest.P
     )
     result.stdout.no_fnmatch_line("*Traceback*")
     result.stdout.no_fnmatch_line("*experiments*")
+    marks = {case.get("name"): [mark.tag for mark in case] for case in ElementTree.parse("result.xml").iter("testcase")}
+    parts = ("forward", "dx", "dw", "behaviour")
+    assert marks == {"test_linear[db]": ["failure"]} | {f"test_linear[{part}]": [] for part in parts}
 
 
 def test_parts_are_selected_and_collected_as_any_tests(pytester: pytest.Pytester) -> None:
@@ -95,6 +99,22 @@ def test_parts_are_selected_and_collected_as_any_tests(pytester: pytest.Pytester
     run(pytester, LINEAR, TEST_LINEAR, "test_homework.py::test_linear[dx]").assert_outcomes(passed=1)
     collected = run(pytester, "syntax error", TEST_LINEAR, "--collect-only", "-q")
     collected.stdout.fnmatch_lines(["test_homework.py::test_linear?forward?", "*behaviour?", "", "5 tests collected*"])
+
+
+def test_it_needs_no_particular_way_to_import(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = LINEAR.replace("dout.sum(axis=0)", "dout.mean(axis=0)")
+    run(pytester, wrong, TEST_LINEAR, "--collect-only")
+    folder = pytester.mkdir("elsewhere")
+    monkeypatch.chdir(folder)
+    result = pytester.runpytest_inprocess("--import-mode=importlib", "-p", "no:hypothesispytest", "..")
+    result.assert_outcomes(passed=4, failed=1)
+    result.stdout.fnmatch_lines(["*reproduce: pytest ../test_homework.py::test_linear --oracle-seed 0"])
+
+
+def test_a_seed_is_a_whole_number(pytester: pytest.Pytester) -> None:
+    result = run(pytester, LINEAR, TEST_LINEAR, "--oracle-seed", "-1")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*--oracle-seed: expected a whole number of at least 0; got '-1'"])
 
 
 def test_the_work_is_done_once_for_all_parts(pytester: pytest.Pytester) -> None:
