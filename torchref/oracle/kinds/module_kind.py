@@ -1,6 +1,5 @@
 """Any `torch.nn.Module` or callable of tensors as a kind: by the analytic criteria if they know it, else measured."""
 
-import contextlib
 import copy
 import dataclasses
 import functools
@@ -219,19 +218,10 @@ def _analytic(known: nn.Module, title: str, shape: tuple[int, ...]) -> LayerKind
     """torchref's own kind with the configuration of this layer, or one of its own for what torchref has not."""
     module = _copy(known)
     for kind in (*LAYERS, *ACTIVATIONS):
-        if type(known).__name__ == kind.twin.__name__:  # nn.Linear is as good as torchref's here
-            given = {name: getattr(known, name, None) for name in inspect.signature(kind.twin).parameters}
-            # A table of connections is a list, as in the catalogue: candidates know no tensors.
-            config = {k: v.tolist() if isinstance(v, Tensor) else v for k, v in given.items() if v is not None}
-            if "bias" in given:
-                config["bias"] = given["bias"] is not None
-            with contextlib.suppress(TypeError, ValueError, RuntimeError):
-                twin = functools.partial(kind.twin, **config)
-                own = twin(**({"dtype": torch.float64} if kind.parameters else {}))
-                own.load_state_dict(module.state_dict())
-                if agrees(module, own, _normal(shape, torch.float64)):
-                    cases = _cases(shape, config, module, empty=True)
-                    return dataclasses.replace(kind, name=title, twin=twin, cases=cases, features=COMMON, masked=False)
+        config = _configuration(kind, module, shape)
+        if config is not None:
+            twin, cases = functools.partial(kind.twin, **config), _cases(shape, config, module, empty=True)
+            return dataclasses.replace(kind, name=title, twin=twin, cases=cases, features=COMMON, masked=False)
     return LayerKind(
         name=title,
         twin=functools.partial(_fresh, module),
@@ -240,6 +230,23 @@ def _analytic(known: nn.Module, title: str, shape: tuple[int, ...]) -> LayerKind
         axes=_axes(module, shape),
         parameters=tuple(dict(module.named_parameters())),
     )
+
+
+def _configuration(kind: LayerKind, module: nn.Module, shape: tuple[int, ...]) -> dict[str, Any] | None:
+    """The arguments with which a kind's class computes the same as this layer; None if there are none."""
+    if type(module).__name__ != kind.twin.__name__:  # nn.Linear is as good as torchref's here
+        return None
+    given = {name: getattr(module, name, None) for name in inspect.signature(kind.twin).parameters}
+    # A table of connections is a list, as in the catalogue: candidates know no tensors.
+    config = {k: v.tolist() if isinstance(v, Tensor) else v for k, v in given.items() if v is not None}
+    if "bias" in given:
+        config["bias"] = given["bias"] is not None
+    try:
+        own = kind.twin(**config, **({"dtype": torch.float64} if kind.parameters else {}))
+        own.load_state_dict(module.state_dict())
+    except (TypeError, ValueError, RuntimeError):
+        return None
+    return config if agrees(module, own, _normal(shape, torch.float64)) else None
 
 
 def _measured(module: nn.Module, title: str, shape: tuple[int, ...], y: Tensor) -> ModuleKind:
