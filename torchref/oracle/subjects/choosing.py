@@ -2,12 +2,13 @@
 
 import dataclasses
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
+from torchref.oracle.comparison import Array
 from torchref.oracle.kinds.kind import Kind
 from torchref.oracle.subjects.adapter import Adapter
 from torchref.oracle.subjects.calls import named, parameters_of
@@ -21,6 +22,7 @@ from torchref.oracle.subjects.objects import Objects
 from torchref.oracle.subjects.optimizers import Optimizers
 from torchref.oracle.subjects.penalties import Penalties
 from torchref.oracle.subjects.sources import Source
+from torchref.oracle.subjects.subject import Misbehaviour
 from torchref.oracle.subjects.theirs import Theirs
 
 
@@ -55,8 +57,34 @@ def choose(forward: Any, backward: Any, kind: Kind, said: Declared, title: str) 
     return subject(source, kind, said, title)
 
 
+class Broken(Theirs):
+    """Code that cannot even be looked at, as making an object of it raises."""
+
+    def __init__(self, source: Source, kind: Kind, title: str, said: Declared, trouble: Misbehaviour) -> None:
+        super().__init__(source, kind, title, said)
+        self.trouble = trouble
+
+    def make(self, config: Mapping[str, Any], parameters: Mapping[str, Array]) -> NoReturn:  # noqa: ARG002
+        """Raises what was raised."""
+        raise Misbehaviour("construction", self.trouble.what, missing=self.trouble.missing, hangs=self.trouble.hangs)
+
+
 def subject(source: Source, kind: Kind, said: Declared, title: str, adapter: Adapter | None = None) -> Theirs:
     """The subject for what was given, by the kind's family."""
+    try:
+        return fitting(source, kind, said, title, adapter)
+    except Misbehaviour as trouble:
+        return Broken(source, kind, title, said, trouble)
+
+
+def fitting(source: Source, kind: Kind, said: Declared, title: str, adapter: Adapter | None) -> Theirs:
+    """The subject of the kind's family.
+
+    Raises
+    ------
+    Misbehaviour
+        If the code raises when it is looked at.
+    """
     if (family := FAMILIES.get(kind.family)) is not None:
         return family(source, kind, title, said)
     if source.make is None and source.thing is None:

@@ -8,12 +8,12 @@ import numpy as np
 from torchref.oracle.kinds.kind import Case, Kind
 from torchref.oracle.subjects.declared import Declared
 from torchref.oracle.subjects.names import assign
-from torchref.oracle.subjects.places import attributes, find_parameters
+from torchref.oracle.subjects.places import attributes, find_parameters, read
 
 
 def settings_of(layer: Any, names: Iterable[str]) -> dict[str, Any]:
     """Those of the settings that an object shows in attributes of a usual name."""
-    values = {name: getattr(layer, name) for name in attributes(layer).values()}
+    values = {name: read(layer, name) for name in attributes(layer).values()}
     plain = {name: value for name, value in values.items() if isinstance(value, int | float | tuple | list)}
     wanted = [name for name in names if name != "bias"]
     return {role: plain[name] for name, role in assign(plain, wanted, {}).items()}

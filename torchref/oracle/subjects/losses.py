@@ -159,7 +159,7 @@ class Loss:
             raise Misbehaviour("forward", f"returns no cache, which {call.name} asks for")
         result = subject.ask("backward", call, values, silent=True)
         if result is None:
-            left = find_gradients(self._thing, {}, ["x"]) if self._thing is not None else {}
+            left = subject.guard.call("backward", find_gradients, self._thing, {}, ["x"])
             if "x" not in left:
                 raise Misbehaviour("backward", "returns None", missing=True)
             subject.guess(f"{named(self._thing)} leaves its gradient on the object")

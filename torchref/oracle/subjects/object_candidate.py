@@ -10,7 +10,7 @@ from torchref.oracle.subjects.arrays import describe, is_array
 from torchref.oracle.subjects.calls import Call
 from torchref.oracle.subjects.functions import Run, times
 from torchref.oracle.subjects.gradients import sort_gradients
-from torchref.oracle.subjects.places import Place, at, attributes, find_gradients
+from torchref.oracle.subjects.places import Place, at, attributes, find_gradients, read
 from torchref.oracle.subjects.subject import Misbehaviour
 from torchref.oracle.subjects.theirs import NO_CACHE
 
@@ -72,7 +72,7 @@ class ObjectCandidate:
         """The output that the forward part left on an attribute."""
         own = attributes(self.layer)
         for word in RESULTS:
-            if word in own and is_array(value := getattr(self.layer, own[word])):
+            if word in own and is_array(value := read(self.layer, own[word])):
                 self.subject.guess(f"the output is what the forward part leaves in {own[word]}")
                 return value
         raise Misbehaviour("forward", "returns None", missing=True)

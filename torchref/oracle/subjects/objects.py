@@ -36,13 +36,23 @@ class Objects(Theirs):
         self.derivative = ""
         self.reset = ""
         self.backward = self.adapter.backward is not None
-        try:
-            config = {**kind.cases[0].config, **({"dtype": np.dtype("float64")} if kind.parameters else {})}
-            layer = self.build(config, dict.fromkeys(kind.parameters), probe=True)
-        except Misbehaviour:  # which every case will show
-            layer = None
-        if layer is not None:
-            self._understand(layer)
+        self._understand(self._first())
+
+    def _first(self) -> Any:
+        """A layer of the first configuration that can be made."""
+        first = None
+        for case in self.kind.cases:
+            config = {**case.config, **({"dtype": np.dtype("float64")} if self.kind.parameters else {})}
+            twin = self.kind.twin(**case.config)
+            parameters = {name: p.detach().double().numpy() for name, p in twin.named_parameters()}
+            try:
+                return self.build(config, self.copies(parameters))
+            except Misbehaviour as trouble:
+                first = first or trouble
+                if trouble.hangs or trouble.missing:
+                    break
+        assert first is not None
+        raise first
 
     def _understand_maker(self) -> Call:
         maker = self.source.make
@@ -111,17 +121,13 @@ class Objects(Theirs):
         thing = self.source.thing
         return super().unfit(case) or (misshapen(thing, self.kind, case, self.said) if thing is not None else "")
 
-    def build(self, config: Mapping[str, Any], parameters: Mapping[str, Any], *, probe: bool = False) -> Any:
+    def build(self, config: Mapping[str, Any], parameters: Mapping[str, Any]) -> Any:
         """A layer of this configuration, as the user's code makes it."""
         if self.make_call is None:
             return self.source.copy(self.maker)
         self.demand(self.make_call, config)
         values = self.values(config) | {"use_bias": config.get("bias", True)}
         values |= {"dtype": config["dtype"]} if "dtype" in config else {}
-        if probe:
-            twin = self.kind.twin(**{k: v for k, v in config.items() if k != "dtype"})
-            parameters = {name: p.detach().numpy().astype("float64") for name, p in twin.named_parameters()}
-            parameters = self.copies(parameters)
         values |= dict.fromkeys(self.kind.parameters)
         values |= {name: self.give(name, array, "construction") for name, array in parameters.items()}
         return self.ask("construction", self.make_call, values)
@@ -130,8 +136,6 @@ class Objects(Theirs):
         """A candidate with copies of these parameters."""
         own = self.copies(parameters)
         layer = self.build(config, own)
-        if self.forward_call is None:
-            self._understand(layer)
         assert self.forward_call is not None
         given = self.make_call is not None and self.make_call.has("weight")
         places = self._fill(layer, own, given=given)
@@ -147,12 +151,11 @@ class Objects(Theirs):
             return {}
         where = self.adapter.parameters
         if callable(where):
-            live = self.maker.call("construction", where, layer)
-            for name, array in own.items():
-                np.copyto(live[name], self.give(name, array, "construction"))
+            values = {name: self.give(name, array, "construction") for name, array in own.items()}
+            self.maker.run("construction", fill, where, layer, values)
             return {name: Place(name, name, partial(where_is, where, layer, name), lambda _: None) for name in own}
         if isinstance(where, Mapping):
-            places = {name: at(layer, path) for name, path in where.items()}
+            places = {name: self.maker.call("construction", at, layer, path) for name, path in where.items()}
         else:
             places = self.maker.call("construction", find_parameters, layer, self.kind.parameters)
         theirs = {f"grad {name}": f"d{place.name}" for name, place in places.items() if place.name != name}
@@ -174,12 +177,19 @@ class Objects(Theirs):
         return {name: places[name] for name in own}
 
     def _put(self, place: Place, name: str, array: Any) -> None:
-        current = place.get()
+        current = self.maker.run("construction", place.get)
         shape, wanted = tuple(np.shape(current)), tuple(np.shape(array))
         if is_array(current) and shape != wanted:
             help_ = f"; declare {name}= if its axes are in another order" if name in self.kind.axes else ""
             raise Misbehaviour("construction", f"makes {place.said} of shape {shape}, expected {wanted}{help_}")
-        place.set(array)
+        self.maker.run("construction", place.set, array)
+
+
+def fill(where: Callable[[Any], Mapping[str, Any]], layer: Any, values: Mapping[str, Any]) -> None:
+    """Write values into the arrays that an adapter's function gives."""
+    live = where(layer)
+    for name, value in values.items():
+        np.copyto(live[name], value)
 
 
 def where_is(where: Callable[[Any], Mapping[str, Any]], layer: Any, name: str) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 
 from torchref.oracle.subjects.calls import named
 from torchref.oracle.subjects.names import plain
-from torchref.oracle.subjects.places import attributes
+from torchref.oracle.subjects.places import attributes, read
 
 FORWARD = "forward forwardpass fprop feedforward forwardpropagation call apply activate propagate predict function fn"
 BACKWARD = "backward backwardpass bprop backprop backpropagate backpropagation backwardpropagation back"
@@ -24,7 +24,7 @@ def method(thing: Any, wanted: Any, words: str) -> Any:
         return wanted
     own = attributes(thing)
     for word in (plain(wanted), *words.split()):
-        if word and word in own and callable(getattr(thing, own[word])):
+        if word and word in own and callable(read(thing, own[word])):
             return own[word]
     return "__call__" if "forward" in words.split() and callable(thing) else None
 
@@ -39,7 +39,7 @@ def bound(thing: Any, part: Any) -> Callable[..., Any]:
 
 def methods(thing: Any) -> str:
     """What methods there are, for messages."""
-    return ", ".join(n for n in attributes(thing).values() if callable(getattr(thing, n))) or "no methods"
+    return ", ".join(n for n in attributes(thing).values() if callable(read(thing, n))) or "no methods"
 
 
 def find(thing: Any, wanted: Any, words: str, what: str) -> Any:

@@ -44,15 +44,23 @@ def attributes(thing: Any) -> dict[str, str]:
     return {plain(name): name for name in reversed(dir(thing)) if not name.startswith("__")}
 
 
+def read(thing: Any, name: str) -> Any:
+    """An attribute of somebody's object; None where reading it raises, as a property may."""
+    try:
+        return getattr(thing, name)
+    except Exception:
+        return None
+
+
 def find_parameters(layer: Any, parameters: Sequence[str]) -> dict[str, Place]:
     """Where an object keeps its parameters, by our names; of those that were found."""
     own = attributes(layer)
     words = {word for role in parameters for word in synonyms(role)}
-    held = {own[word]: getattr(layer, own[word]) for word in words & own.keys()}
+    held = {own[word]: read(layer, own[word]) for word in words & own.keys()}
     held = {name: value for name, value in held.items() if is_array(value) or _is_wrapper(value)}
     found = {role: _attribute(layer, name, held[name]) for name, role in assign(sorted(held), parameters, {}).items()}
     for container in (own[word] for word in PARAMETERS if word in own):
-        value = getattr(layer, container)
+        value = read(layer, container)
         if isinstance(value, MutableMapping):
             for key, role in assign([str(key) for key in value], parameters, {}).items():
                 found.setdefault(role, _key(value, key, container))
@@ -60,7 +68,7 @@ def find_parameters(layer: Any, parameters: Sequence[str]) -> dict[str, Place]:
             for place, role in enumerate(parameters):
                 found.setdefault(role, replace(_key(value, place, container), name=role))
     for method in (own[word] for word in READERS if word in own):
-        given = getattr(layer, method)
+        given = read(layer, method)
         if callable(given) and isinstance(arrays := given(), Mapping):
             for key, role in assign([str(key) for key in arrays], parameters, {}).items():
                 found.setdefault(role, _read(arrays[key], key, f"{method}()"))
@@ -110,7 +118,7 @@ def find_gradients(
     """
     found: dict[str, Any] = {}
     own = attributes(layer)
-    containers = [getattr(layer, own[word]) for word in GRADIENTS if word in own]
+    containers = [read(layer, own[word]) for word in GRADIENTS if word in own]
     containers = [value() if methods and callable(value) else value for value in containers]
     for role in roles:
         place = theirs.get(role)
@@ -119,7 +127,7 @@ def find_gradients(
             found[role] = grad
             continue
         for word in words([name, *synonyms(role)]):
-            if word in own and is_array(value := getattr(layer, own[word])):
+            if word in own and is_array(value := read(layer, own[word])):
                 found[role] = value
                 break
         else:

@@ -121,19 +121,13 @@ class Theirs(ABC):
         try:
             return (guard.run if silent else guard.call)(during, call.function, *positional, **keywords)
         except Misbehaviour as trouble:
-            help_ = self._advice(trouble.what, values)
+            help_ = self._advice(trouble.what)
             raise Misbehaviour(during, trouble.what + help_, missing=trouble.missing, hangs=trouble.hangs) from trouble
 
-    def _advice(self, what: str, values: Mapping[str, Any]) -> str:
-        """What an exception may be about: two numbers instead of one, a weight in another layout."""
-        if not what.startswith("raises"):
-            return ""
-        two = [f"{name} is {values[name]}" for name in self.kind.settings if isinstance(values.get(name), tuple)]
-        if two and ("TypeError" in what or "ValueError" in what):
-            feature = "pairs" if "pairs" in self.kind.features else "rectangular"
-            return f" [{', '.join(two)}: declare unsupported={feature!r} if only one number is meant to do]"
+    def _advice(self, what: str) -> str:
+        """What an exception may be about: a weight in another layout."""
         axes = self.kind.axes.get("weight", "")
-        if "ValueError" in what and len(axes) > 1 and "weight" not in self.said.layouts:
+        if what.startswith("raises ValueError") and len(axes) > 1 and "weight" not in self.said.layouts:
             return " [if your weights are x @ W or have their axes in another order, declare weight=, such as 'IO']"
         return ""
 
