@@ -34,7 +34,11 @@ def conv(trial: Trial, tensor: str, x: Any = None, weight: Any = None, dy: Any =
     if table is not None:
         used = used * torch.tensor(np.array(table))[:, :, None, None]
     y = F.conv2d(
-        other.get("prepare", lambda v: v)(x), used, b, other.get("stride", c["stride"]), other.get("padding", c["padding"])
+        other.get("prepare", lambda v: v)(x),
+        used,
+        b,
+        other.get("stride", c["stride"]),
+        other.get("padding", c["padding"]),
     )
     if tensor == "y":
         return y.detach().numpy()
@@ -59,7 +63,7 @@ def shifted_table(by: int, axis: int) -> Callable[[Trial], Any]:
 
 
 def whole_gradient(t: Trial) -> Any:
-    return conv(t, "grad weight", table=np.ones(t.given["weight"].shape[:2]))
+    return conv(t, "grad weight", table=np.ones(t.given["weight"].shape[:2], bool))
 
 
 def tabled(change: Callable[[Any], Any], tensor: str) -> Wrong:
@@ -149,7 +153,9 @@ def without_first(table: Any) -> Any:
     return other
 
 
-@pytest.mark.parametrize(("code", "tensor", "wrong", "slugs"), CONVOLUTIONS, ids=lambda v: v if isinstance(v, str) else "")
+@pytest.mark.parametrize(
+    ("code", "tensor", "wrong", "slugs"), CONVOLUTIONS, ids=lambda v: v if isinstance(v, str) else ""
+)
 def test_a_convolution(code: str, tensor: str, wrong: Wrong, slugs: str) -> None:
     assert told("conv2d", tensor, wrong, slugs).code == code
 

@@ -51,6 +51,7 @@ def reductions(tensor: str) -> Iterator[Hypothesis]:
             "the mean is over the units too: it is divided by N·K, not by N",
             lambda t: divisor(t) * (_units(t) if divisor(t) > 1 or t.reference.reduction == "mean" else 1),
         ),
+        "always units too": ("it is divided by the number of units K on top", lambda t: divisor(t) * _units(t)),
         "only units": ("it is divided by the number of units K, not by N", _units),
         "always units": ("it is always divided by N·K", lambda t: t.given["output"].size),
         "twice": ("it is divided by N twice", lambda t: divisor(t) ** 2),

@@ -115,8 +115,8 @@ def steps(tensor: str) -> Iterator[Hypothesis]:
     if tensor.startswith(VELOCITY):
 
         def untouched(trial: Trial) -> Array:
-            start = trial.given[f"start {tensor}"]
-            return np.broadcast_to(start, trial.oracle[tensor].shape)
+            whole = trial.oracle[tensor]
+            return np.broadcast_to(trial.given.get(f"start {tensor}", np.zeros(whole.shape[1:])), whole.shape)
 
         yield Hypothesis("optim:state-lost", "{it}: the velocity that is shown never changes", untouched)
 

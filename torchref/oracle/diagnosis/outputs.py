@@ -63,6 +63,10 @@ FACTORS: dict[str, tuple[str, Factor]] = {
 """Factor by code: what is said of it, and how large it is in a trial."""
 
 
+NEARLY = 1e-6
+"""A factor this close to 1 is no factor but an error of rounding."""
+
+
 def multiplied(tensor: str, factor: Factor) -> Callable[[Trial], Array]:
     """The oracle's tensor times a factor."""
     return lambda trial: trial.oracle[tensor] * factor(trial)
@@ -78,8 +82,9 @@ def constant_ratio(tensor: str, sample: Seen) -> Iterator[Hypothesis]:
     """One factor in all trials, whatever it is: taken from a sample."""
     if sample.mine.shape == sample.oracle.shape and (size := float((sample.oracle**2).sum())) > 0:
         factor = float((sample.mine * sample.oracle).sum()) / size
-        says = f"{{it}}: it is {factor:.6g} times what it should be, always"
-        yield Hypothesis("ratio:constant", says, multiplied(tensor, lambda t: factor))
+        if abs(factor - 1) > NEARLY:
+            says = f"{{it}}: it is {factor:.6g} times what it should be, always"
+            yield Hypothesis("ratio:constant", says, multiplied(tensor, lambda t: factor))
 
 
 def changed(tensor: str, change: Callable[[Array], Array]) -> Callable[[Trial], Array]:

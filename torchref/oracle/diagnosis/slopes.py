@@ -165,17 +165,18 @@ RIGHT: dict[type, Slope] = {
 
 
 def _inherited(kind: type) -> Iterator[Hypothesis]:
-    """The right formula on the candidate's own wrong output."""
-    says = "{it}: its formula is right, but it is computed from the wrong output"
-    if kind in RIGHT:
-        slope = RIGHT[kind]
+    """The right formula on the candidate's own output, where that is wrong."""
 
-        def predict(trial: Trial) -> Array:
-            return upstream(trial) * slope(batch(trial), np.asarray(trial.mine["y"]), settings(trial))
+    def predict(trial: Trial) -> Array | None:
+        y = np.asarray(trial.mine["y"])
+        if np.array_equal(y, trial.oracle["y"], equal_nan=True):
+            return None
+        dy = upstream(trial)
+        return jacobian(dy, y) if kind is Softmax else dy * RIGHT[kind](batch(trial), y, settings(trial))
 
+    if kind is Softmax or kind in RIGHT:
+        says = "{it}: its formula is right, but it is computed from the wrong output"
         yield Hypothesis("inherited:y", says, predict, strict=True)
-    if kind is Softmax:
-        yield Hypothesis("inherited:y", says, lambda t: jacobian(upstream(t), np.asarray(t.mine["y"])), strict=True)
 
 
 def _formula(formula: Formula) -> Callable[[Trial], Array]:

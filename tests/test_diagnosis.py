@@ -1,0 +1,305 @@
+"""The engine of the diagnosis: what does not hold is not said, what is known is; conduct, precision, draws."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.diagnosing import DTYPES, SEEDS, behaved, problem, told, trials, wronged
+from torchref.oracle.comparison import Comparison
+from torchref.oracle.diagnosis import CODES, Diagnosis, diagnose
+from torchref.oracle.diagnosis.conditions import common
+from torchref.oracle.diagnosis.hypothesis import Hypothesis, holds, seen
+from torchref.oracle.kinds import Trial
+
+
+def noise(t: Trial, tensor: str, seed: int = 5) -> Any:
+    return np.random.default_rng([seed, t.seed, t.oracle[tensor].size]).normal(size=t.oracle[tensor].shape)
+
+
+@pytest.mark.parametrize(
+    ("kind", "tensor"),
+    [
+        ("linear", "grad weight"),
+        ("conv2d", "dx"),
+        ("avgpool2d", "y"),
+        ("maxpool2d", "dx"),
+        ("subsample2d", "grad bias"),
+        ("tanh", "dx"),
+        ("relu", "y"),
+        ("softmax", "dx"),
+        ("flatten", "dx"),
+        ("canvas2d", "y"),
+        ("dropout", "y"),
+        ("cross_entropy", "doutput"),
+        ("squared_error", "loss"),
+        ("sgd", "fc1.weight"),
+        ("l2_penalty", "penalty"),
+    ],
+)
+def test_noise_is_not_explained(kind: str, tensor: str) -> None:
+    slugs = {"conv2d": "s1p0 s1p1 table", "maxpool2d": "plain overlap"}.get(kind, "")
+    found = told(kind, tensor, lambda t: t.oracle[tensor] + 0.01 * noise(t, tensor), slugs)
+    assert (found.code, found.hint) == ("", "")
+    assert any("entries are wrong" in line for line in found.evidence)
+
+
+def test_two_mistakes_at_once_are_not_explained() -> None:
+    found = told("conv2d", "dx", lambda t: np.flip(t.oracle["dx"], 2) / len(t.given["x"]), "s1p0 s1p1 s2p1 uneven n1")
+    assert found.code == ""
+    assert any("the correlation" in line for line in found.evidence)
+
+
+def test_a_ratio_on_one_seed_only_is_not_said() -> None:
+    twice, thrice = (lambda t, k=k: k * t.oracle["dx"] for k in (2, 3))
+    assert told("linear", "dx", twice).code == "ratio:2"
+    assert told("linear", "dx", twice, later=thrice).code == ""
+    assert told("linear", "dx", lambda t: 0.7 * t.oracle["dx"], later=lambda t: 0.8 * t.oracle["dx"]).code == ""
+
+
+def test_a_hint_has_to_fit_the_runs_that_passed() -> None:
+    """Wrong in some trials of every case: no rule sets them apart."""
+    found = told("linear", "dx", lambda t: 2 * t.oracle["dx"] if noise(t, "dx").ravel()[0] > 0 else None)
+    assert found.code == ""
+
+
+def test_a_hint_may_hold_under_a_condition() -> None:
+    found = told("linear", "dx", lambda t: t.oracle["dx"] * (2 if t.given["x"].shape[1] > 5 else 1))
+    assert found.code == "ratio:2"
+    assert found.hint == "dx is wrong: it is twice what it should be (where the number of input channels > 5)"
+
+
+def test_correct_trials_have_no_diagnosis() -> None:
+    runs = [[wronged(t, "dx", lambda t: None) for t in trials("linear", (), seed)] for seed in SEEDS]
+    assert diagnose(problem("dx", *runs)) == Diagnosis("", "", ())
+    everything = Hypothesis("ratio:2", "{it}: nothing", lambda t: t.oracle["dx"])
+    assert not holds(everything, seen(runs[0], "dx"))
+
+
+def test_rounding_alone_is_not_explained() -> None:
+    """An error of a few eps is beyond a sharp bound, and no sign of any mistake."""
+    found = told("linear", "y", lambda t: t.oracle["y"] * (1 + 5e-13) if t.dtype == "float64" else None)
+    assert found.code == ""
+
+
+def test_a_hint_says_when_and_speaks_the_users_names() -> None:
+    found = told("conv2d", "y", lambda t: np.zeros_like(t.oracle["y"]) if t.case.slug == "s1p1" else None, "s1p0 s1p1")
+    assert found.hint == "out is wrong when padding > 0: it is zero"
+
+
+def test_what_is_known_is_said() -> None:
+    def last_sample(t: Trial) -> Any:
+        wrong = np.array(t.oracle["y"])
+        wrong[-1] += noise(t, "y")[-1]
+        return wrong
+
+    found = told("linear", "y", last_sample, "plain equal")
+    assert found.code == "location:one-sample"
+    assert any("only row" in line for line in found.evidence)
+
+
+def test_a_wrong_shape_is_said() -> None:
+    found = told("conv2d", "y", lambda t: np.pad(noise(t, "y"), ((0, 0), (0, 0), (0, 1), (0, 0))), "s1p0 s1p1")
+    assert any("the shape is" in line for line in found.evidence)
+
+
+def test_only_where_x_is_zero_or_at_the_border() -> None:
+    def at_zero(t: Trial) -> Any:
+        return t.oracle["dx"] + (t.given["x"] == 0) * (3 + np.abs(noise(t, "dx")))
+
+    assert told("relu", "dx", at_zero, "plain maps").code == "location:zeros"
+
+    def at_border(t: Trial) -> Any:
+        edge = np.pad(np.zeros([n - 2 for n in t.oracle["dx"].shape[2:]]), 1, constant_values=1)
+        return t.oracle["dx"] + edge * noise(t, "dx")
+
+    assert told("conv2d", "dx", at_border, "uneven square gaps wide").code == "location:borders"
+
+
+def test_float32_on_the_way() -> None:
+    def computed(t: Trial) -> Any:
+        x, w = (t.given[n].astype(np.float32) for n in ("x", "weight"))
+        return (x @ w.T).astype(t.oracle["y"].dtype) if "bias" not in t.given else None
+
+    def rounded(t: Trial) -> Any:
+        dy = t.given["dy"].astype(np.float32).astype(t.dtype)
+        return dy.T @ t.given["x"]
+
+    def somewhere(t: Trial) -> Any:
+        return t.oracle["y"] * (1 + 3e-8 * noise(t, "y")) if t.dtype == "float64" and t.variety != "integers" else None
+
+    assert "cast up" in told("linear", "y", computed, "nobias").hint
+    assert "dy rounded to float32" in told("linear", "grad weight", rounded, "plain equal n1").hint
+    assert "as exact as float32" in told("linear", "y", somewhere, "plain equal").hint
+
+
+def typed(t: Trial, dtype: str) -> Trial:
+    verdict = Comparison("y", "5 form", 0.0 if t.dtype == dtype else np.inf)
+    verdict = replace(verdict, fault="" if t.dtype == dtype else "dtype")
+    return replace(t, mine={**t.oracle, "y": t.oracle["y"].astype(dtype)}, comparisons=(verdict,))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_another_dtype(dtype: str) -> None:
+    runs = [[typed(t, dtype) for t in trials("linear", ("plain",), seed)] for seed in SEEDS]
+    found = diagnose(problem("y", *runs))
+    assert found.code == f"precision:{dtype}"
+    assert dtype in found.hint
+
+
+def test_absent_links() -> None:
+    def judged(t: Trial, part: float) -> Trial:
+        table = ~np.array(t.case.config["connections"])[:, :, None, None]
+        whole = np.einsum("nohw,nchwij->ocij", t.given["dy"], unfolded(t))
+        mine = t.oracle["grad weight"] + table * (part * whole)
+        bad = Comparison("grad weight, absent links", "6 absent links", np.inf if part else 0.0)
+        usual = Comparison("grad weight", "2 linear operation", bad.ratio)
+        return replace(t, mine={**t.oracle, "grad weight": mine.astype(t.dtype)}, comparisons=(usual, bad))
+
+    def unfolded(t: Trial) -> Any:
+        s, k = t.case.config["stride"], t.given["weight"].shape[2:]
+        return np.lib.stride_tricks.sliding_window_view(t.given["x"], k, (2, 3))[:, :, ::s, ::s]
+
+    for part, code in ((1.0, "table:ignored"), (1e-20, "table:absent-nonzero")):
+        runs = [[judged(t, part) for t in trials("conv2d", ("square-table",), seed, ("float64",))] for seed in SEEDS]
+        for tensor in ("grad weight", "grad weight, absent links"):
+            assert diagnose(problem(tensor, *runs)).code == code
+
+
+def test_an_argument_changed_in_place_explains_the_numbers() -> None:
+    fault = Comparison("forward leaves its arguments alone", "5 purity", np.inf, "mutates x, dy, weight")
+
+    def judged(tensor: str, wrong: Any) -> str:
+        runs = []
+        for seed in SEEDS:
+            own = [wronged(t, tensor, wrong) for t in trials("linear", ("plain", "equal", "nobias"), seed)]
+            runs.append([replace(t, comparisons=(*t.comparisons, fault)) for t in own])
+        return diagnose(problem(tensor, *runs)).code
+
+    def scaled(t: Trial) -> Any:
+        frozen = t.variety in ("read-only", "broadcast")
+        return None if frozen else 0.9 * t.oracle["y"] + 0.1 * t.given.get("bias", 0)
+
+    def moved(t: Trial) -> Any:
+        return t.given["dy"] @ (t.given["weight"] - 0.1 * t.oracle["grad weight"])
+
+    assert judged("y", scaled) == "conduct:mutation"
+    assert judged("dx", moved) == "conduct:mutation"
+    assert judged("y", lambda t: t.oracle["y"] + noise(t, "y")) == ""
+
+
+BEHAVIOUR = [
+    ("conduct:mutation", [("forward leaves its arguments alone", "mutates x")]),
+    ("conduct:mutation", [("rerun", "y differ in a rerun"), ("forward leaves its arguments alone", "mutates x")]),
+    ("conduct:mutation", [("y survives backward", "y differ after backward")]),
+    ("conduct:aliasing", [("y is not aliased", "y is a view of x")]),
+    ("conduct:global-state", [("changes NumPy's global random state", "in forward")]),
+    ("conduct:global-state", [("global random state", "seeds the global generator")]),
+    ("memory:buffer", [("y is returned anew", "y differ after another forward pass")]),
+    ("memory:stale-cache", [("rerun", "grad weight differ in a rerun, or by another pass between")]),
+    ("memory:stale-cache", [("backward", "raises IndexError, when called again or on another batch size")]),
+    ("memory:accumulated", [("rerun", "grad weight differ in a rerun; each pass adds the same to grad weight")]),
+    ("memory:other", [("backward twice from one cache", "dx differ the second time")]),
+    ("", [("rerun", "y differ in a rerun")]),
+    ("", [("something else", "is wrong")]),
+    ("optim:state-lost", [("state", "has velocities of []")]),
+    ("optim:aliased", [("state_dict gives copies", "changing what it gave changes the state")]),
+    ("conduct:mutation", [("step leaves the gradients alone", "mutates the gradient of w")]),
+    ("optim:decay-bias", [("gradients", "are given for b, w, by the oracle for w")]),
+    ("", [("gradients", "are given for b, by the oracle for w")]),
+]
+
+
+@pytest.mark.parametrize(("code", "faults"), BEHAVIOUR, ids=lambda v: v if isinstance(v, str) else v[0][0])
+def test_conduct(code: str, faults: list[tuple[str, str]]) -> None:
+    found = behaved(faults[0][0], *faults)
+    assert found.code == code
+    assert found.evidence == (faults[0][1],)
+
+
+@pytest.mark.parametrize(("slugs", "code"), [("momentum", "optim:aliased"), ("decay both", "conduct:mutation")])
+def test_a_step_that_changes_the_gradient(slugs: str, code: str) -> None:
+    fault = ("step leaves the gradients alone", "mutates the gradient of w")
+    assert behaved(fault[0], fault, kind="sgd", slugs=slugs).code == code
+
+
+def test_conduct_that_is_right_on_the_second_seed_is_not_explained() -> None:
+    fault = Comparison("y is not aliased", "5 purity", np.inf, "y is a view of x")
+    first = [replace(t, comparisons=(fault,)) for t in trials("linear", ("plain",), SEEDS[0])]
+    assert diagnose(problem(fault.tensor, first, trials("linear", ("plain",), SEEDS[1]))).code == ""
+
+
+def drawn(tensor: str, kind: str, slug: str, values: Any, fault: str = "wrong") -> Diagnosis:
+    from torchref.oracle.kinds import KINDS
+
+    case = next(c for c in KINDS[kind].cases if c.slug == slug)
+    runs = []
+    for seed in SEEDS:
+        mine = values(np.random.default_rng(seed), case)
+        own = Trial(
+            case=case,
+            dtype="float64",
+            variety="normal",
+            seed=seed,
+            given={},
+            reference=None,
+            mine={tensor: mine},
+            oracle={tensor: mine},
+            comparisons=(Comparison(tensor, "5 form", np.inf, fault),),
+        )
+        runs.append([own])
+    return diagnose(problem(tensor, *runs))
+
+
+def uniform(low: float, high: float) -> Any:
+    return lambda rng, case: rng.uniform(low, high, case.shape) * np.sqrt(3 / np.prod(case.shape[1:]))
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "slug", "values"),
+    [
+        ("init:scale", "lecun_uniform", "units", uniform(-0.5, 0.5)),
+        ("init:scale", "lecun_uniform", "maps", uniform(-(2**0.5), 2**0.5)),
+        ("init:sign", "lecun_uniform", "maps", uniform(0, 1)),
+        ("init:links", "lecun_uniform", "table", uniform(-1, 1)),
+        ("", "lecun_uniform", "units", uniform(-0.37, 0.37)),
+        ("mask:shared", "dropout_mask", "half", lambda r, c: np.broadcast_to(r.random((1, 30)) < 0.5, c.shape)),
+        ("mask:shared", "dropout_mask", "maps", lambda r, c: np.broadcast_to(r.random((20, 3, 1, 1)) < 0.7, c.shape)),
+        ("mask:shared", "dropout_mask", "maps", lambda r, c: np.broadcast_to(r.random((20, 3, 5, 1)) < 0.7, c.shape)),
+        ("mask:inverted", "dropout_mask", "few", lambda r, c: r.random(c.shape) < 0.2),
+        ("", "dropout_mask", "few", lambda r, c: r.random(c.shape) < 0.5),
+        ("", "zeros", "units", lambda r, c: np.ones(c.shape)),
+    ],
+)
+def test_what_is_drawn(code: str, kind: str, slug: str, values: Any) -> None:
+    tensor = {"lecun_uniform": "weights", "dropout_mask": "mask", "zeros": "biases"}[kind]
+    assert drawn(tensor, kind, slug, values).code == code
+
+
+def test_whose_numbers_are_drawn() -> None:
+    found = drawn("seed", "lecun_uniform", "units", uniform(-1, 1), "are the same for another seed")
+    assert found.code == "init:seed"
+    assert "are the same for another seed" in found.hint
+
+
+def test_what_trials_have_in_common() -> None:
+    slugs = ("s1p0", "s1p1", "s2p0", "uneven", "n1")
+    usual = [t for t in trials("conv2d", slugs, SEEDS[0]) if t.variety == "normal"]
+
+    def wrong(rule: Any) -> str:
+        own = [
+            wronged(t, "dx", lambda t: 2 * t.oracle["dx"] if rule(t) else None) for t in usual
+        ]
+        return common(seen(own, "dx"))
+
+    assert wrong(lambda t: t.dtype == "float64") == "the dtype is float64"
+    assert wrong(lambda t: t.case.config["padding"] != 0) == "padding > 0"
+    assert wrong(lambda t: len(t.given["x"]) > 2) == "the batch size > 2"
+    assert wrong(lambda t: len(t.given["x"]) == 1) == "the batch size is 1"
+    assert wrong(lambda t: t.seed > 0) == ""
+
+
+def test_every_code_has_its_sentence() -> None:
+    assert all(":" in code or code in ("shift", "roll") for code in CODES)
+    assert all(CODES.values())
