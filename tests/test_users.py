@@ -8,7 +8,7 @@ from tests import measure_oracle, mutants
 from tests.users.expected import REASONS, STYLES, expected
 from tests.users.judged import Outcome, fits, tensor
 
-SOME = 17
+SOME = 23
 """Of all bugs in all styles, every so many-th is judged by the default suite."""
 
 

@@ -64,7 +64,9 @@ def squared_error(output: Any, target: Any, reduction: str) -> Any:
 def loss(function: Any) -> tuple[Any, Any]:
     """A loss of the output alone, whose own gradient is 1."""
     forward, backward = pair(function, 1)
-    return lambda output, target, reduction="mean": forward(output, target, reduction), lambda cache: backward(1.0, cache)
+    return lambda output, target, reduction="mean": forward(output, target, reduction), lambda cache: backward(
+        1.0, cache
+    )
 
 
 def _pairs() -> dict[str, tuple[Any, Any]]:
@@ -83,14 +85,8 @@ def _pairs() -> dict[str, tuple[Any, Any]]:
         "logistic": (lambda x, a=1.0: logistic(x, a), logistic_backward),
         "relu": pair(lambda x: np.maximum(x, 0), 1),
         "softmax": pair(softmax, 1),
-        "cross_entropy": (
-            lambda output, target, reduction="mean": entropy(output, target, reduction),
-            of_one(entropy_backward),
-        ),
-        "squared_error": (
-            lambda output, target, reduction="mean": squares(output, target, reduction),
-            of_one(squares_backward),
-        ),
+        "cross_entropy": loss(cross_entropy),
+        "squared_error": loss(squared_error),
     }
 
 

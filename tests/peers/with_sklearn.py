@@ -38,7 +38,9 @@ class Perceptron:
         self.net = MLPClassifier(tuple(hidden), activation=activation, alpha=0.0, random_state=0)
         self.classes = classes
         some = np.arange(classes * inputs).reshape(classes, inputs).astype(dtype)
-        self.net.partial_fit(some, np.arange(classes), classes=np.arange(classes))  # makes the parameters; they are replaced
+        self.net.partial_fit(
+            some, np.arange(classes), classes=np.arange(classes)
+        )  # makes the parameters; they are replaced
         layers = zip(self.net.coefs_, self.net.intercepts_, strict=True)
         self.params = {f"{p}{i}": a for i, both in enumerate(layers, 1) for p, a in zip("Wb", both, strict=True)}
 
