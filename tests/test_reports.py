@@ -15,7 +15,7 @@ from torchref.oracle.circumstances import when
 from torchref.oracle.comparison import Comparison
 from torchref.oracle.kinds.kind import Case, Trial
 from torchref.oracle.reports import render, show
-from torchref.oracle.reports.words import amount, clean, headline, outcome, said, some, word
+from torchref.oracle.reports.words import amount, clean, headline, known, outcome, said, some, word
 from torchref.oracle.verdict import Cell, Finding, Row
 
 LAYER, NETWORK, HOSTILE = samples.layer(), samples.network(), samples.hostile()
@@ -76,7 +76,7 @@ def test_findings_carry_hint_evidence_and_how_to_see_it_again():
     assert "\n  reproduce: twice check homework.py:conv_forward,conv_backward --like conv2d" in text
     assert "\n  arrays: /tmp/dx.npz\n" in text
     assert "\n✗ forward must not change its arguments: mutates x\n  in 2 of 2 runs\n" in text
-    assert text.endswith("\n✗ backward is not implemented yet (raises NotImplementedError)")
+    assert text.endswith("\n✗ backward is not implemented yet: raises NotImplementedError")
     assert "\nguessed: dx is the first of three results\nnote: forward prints 'shape (2, 3)'\n" in text
 
 
@@ -129,6 +129,7 @@ def test_amounts_are_short(ratio, text):
     [
         ("✗ y: shape (2,), oracle (3,) (criterion 5 form) (normal, float64)", "shape"),
         ("✗ forward: raises ZeroDivisionError: division by zero", "raises"),
+        ("✗ backward: raises NotImplementedError (homework.py:3)", "missing"),
         ("✗ forward: needs a GPU: raises RuntimeError: CUDA", "GPU"),
         ("✗ forward: runs longer than 10 s", "hangs"),
         ("✗ forward: returns None", "None"),
@@ -163,7 +164,8 @@ def test_cells_not_judged_show_a_dash():
         (Finding("dx", "…", fault="dtype float64, oracle float32"), "dx is wrong: dtype float64, oracle float32"),
         (Finding("forward", "…", fault="raises E: e", when="only on NaN"), "forward raises E: e (only on NaN)"),
         (Finding("changes the locale", "…", fault="in forward"), "changes the locale in forward"),
-        (Finding("changes the locale", "…", hint="h"), "changes the locale: h"),
+        (Finding("changes it", "…", hint="it changes it, on which much depends"), "changes it, on which much depends"),
+        (Finding("changes it", "…", hint="h"), "changes it: h"),
         (Finding("y is not aliased", "…", fault="f"), "y must not share memory with what was given: f"),
         (Finding("rerun", "…", layer="c1", fault="f"), "a rerun must give the same (c1): f"),
         (Finding("backward", "…", missing=True), "backward is not implemented yet"),
@@ -175,11 +177,19 @@ def test_headlines(finding, expected):
 
 def test_the_outcome_names_the_first_finding_without_its_circumstances():
     assert outcome(replace(LAYER, findings=LAYER.findings[:1])) == "differs from conv2d: dx is wrong"
+    silent = Finding("backward", "…", fault="raises E: much text", when="only here")
+    assert outcome(replace(LAYER, findings=(silent,))) == "differs from conv2d: backward raises E"
     assert outcome(replace(LAYER, findings=LAYER.findings[1:])).endswith("its arguments, and 1 more finding")
 
 
 def test_long_lists_are_cut():
     assert some([str(i) for i in range(15)], 3) == "0, 1, 2 and 12 more"
+
+
+def test_evidence_that_is_in_the_headline_is_left_out():
+    finding = Finding("rerun", "in 2 of 2 runs; at worst f", fault="f", evidence=("f", "g"))
+    assert known(finding) == ("in 2 of 2 runs", "g")
+    assert known(replace(finding, hint="h")) == ("in 2 of 2 runs; at worst f", "g")
 
 
 # Circumstances

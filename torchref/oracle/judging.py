@@ -77,7 +77,10 @@ def judge_subject(subject: Subject, kind: Kind, options: Options) -> Verdict:
         if skipped := f"declared unsupported: {lacking}" if lacking else options.skips.get(case.slug, ""):
             rows.append(Row(case.slug, case.label, skipped=skipped))
             continue
-        own = tuple(run_case(subject, kind, case, options, options.seed, stop=_hangs(trials)))
+        if _hangs(trials):
+            rows.append(Row(case.slug, case.label, skipped="not run: the code ran into the time limit before"))
+            continue
+        own = tuple(run_case(subject, kind, case, options, options.seed))
         if refused := refusal_of_pairs(kind, case, own):
             rows.append(Row(case.slug, case.label, skipped=refused))
             continue
@@ -128,19 +131,16 @@ def check_options(kind: Kind, options: Options) -> None:
                 raise ValueError(f"{kind.name} has no {what} {name!r}, expected one of {', '.join(known[what])}")
 
 
-def run_case(
-    subject: Subject, kind: Kind, case: Case, options: Options, seed: int, *, stop: bool = False
-) -> Iterator[Trial]:
+def run_case(subject: Subject, kind: Kind, case: Case, options: Options, seed: int) -> Iterator[Trial]:
     """The trials of one case, until a part of the candidate runs on forever."""
     for dtype in options.dtypes:
         for variety in kind.varieties(case):
-            if stop:
-                return
             if not (kind.needs(variety) & options.unsupported):
                 announce("case", case.slug)
                 trial = run_trial(subject, kind, case, dtype, variety, seed)
                 yield trial
-                stop = _hangs([trial])
+                if _hangs([trial]):
+                    return
 
 
 def run_trial(subject: Subject, kind: Kind, case: Case, dtype: str, variety: str, seed: int) -> Trial:
@@ -201,7 +201,7 @@ def _what(pairs: Sequence[tuple[Trial, Comparison]], judged: Sequence[Trial]) ->
     """In how many runs it is wrong, and the worst one in a sentence."""
     trial, worst = max(pairs, key=_telling)
     cases, of = (len({t.case.slug for t in some}) for some in ([t for t, _ in pairs], judged))
-    runs = f"in {len(pairs)} of {len(judged)} runs, {cases} of {of} case{'s' * (of > 1)}"
+    runs = f"in {len(pairs)} of {len(judged)} run{'s' * (len(judged) > 1)}, {cases} of {of} case{'s' * (of > 1)}"
     return f"{runs}; at worst {worst.said} ({trial.case.slug}, {trial.variety}, {trial.dtype})"
 
 

@@ -99,7 +99,7 @@ def link(verdict: Verdict, slug: str, column: str) -> str:
 
 
 def _finding(finding: Finding, place: int) -> dict[str, Any]:
-    said_already = finding.fault and not finding.hint
+    what, *evidence = words.known(finding)
     return {
         "id": f"finding-{place}",
         "tensor": finding.tensor,
@@ -107,9 +107,9 @@ def _finding(finding: Finding, place: int) -> dict[str, Any]:
         "heading": words.lead(finding) if finding.hint and not finding.missing else words.headline(finding),
         "hint": words.cause(finding),
         "missing": finding.missing,
-        "what": finding.what.split("; at worst")[0] if said_already else finding.what,
+        "what": what,
         "rows": words.some(finding.rows),
-        "evidence": finding.evidence,
+        "evidence": evidence,
         "reproduce": words.clean(finding.reproduce),
         "saved": finding.saved,
         "views": views(finding.picture) if finding.picture is not None and not finding.missing else [],

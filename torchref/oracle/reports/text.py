@@ -10,6 +10,7 @@ from torchref.oracle.reports.words import (
     clean,
     effort,
     headline,
+    known,
     label,
     legend,
     one_line,
@@ -84,11 +85,8 @@ def explained(finding: Finding) -> Iterator[Text]:
     yield Text.assemble(("✗ ", "bold red"), (headline(finding), "bold"))
     if finding.missing:
         return
-    said_already = finding.fault and not finding.hint
-    known = [finding.what.split("; at worst")[0] if said_already else finding.what, *finding.evidence]
-    if finding.rows:
-        known.append(f"where: {some(finding.rows)}")
-    for paragraph in known:
+    where = (f"where: {some(finding.rows)}",) if finding.rows else ()
+    for paragraph in (*known(finding), *where):
         for part in clean(paragraph).splitlines():
             yield Text(f"  {part}")
     for what, text in (("reproduce", finding.reproduce), ("arrays", finding.saved)):

@@ -13,6 +13,7 @@ BEHAVIOUR = "behaviour"
 
 WORDS = (
     (r"needs a GPU", "GPU"),
+    (r"raises NotImplementedError", "missing"),
     (r"raises", "raises"),
     (r"runs longer", "hangs"),
     (r"crashes|ends the process|is killed", "crashes"),
@@ -155,14 +156,29 @@ def _says_when(finding: Finding) -> bool:
     return finding.hint.startswith(f"{finding.tensor} is wrong") and ": " in finding.hint
 
 
+def _silent(finding: Finding) -> bool:
+    """Whether a part did something else than answer, which reads as a sentence by itself."""
+    verbs = r"raises|returns|takes|runs|needs|does|crashes|ends|is killed"
+    return not finding.hint and re.match(verbs, finding.fault) is not None
+
+
+def known(finding: Finding) -> tuple[str, ...]:
+    """What is known about a finding, beside its headline."""
+    said_already = bool(finding.fault) and not finding.hint
+    what = finding.what.split("; at worst")[0] if said_already else finding.what
+    return (what, *(line for line in finding.evidence if line != finding.fault))
+
+
 def headline(finding: Finding) -> str:
     """What is wrong, when, and the likely mistake or the fault, in one line."""
     why = cause(finding) or finding.fault
     if finding.missing:
-        return one_line(lead(finding) + (f" ({why})" if why else ""))
-    if not finding.hint and finding.tensor.startswith("changes"):
-        return one_line(f"{lead(finding)} {why}")
-    if not finding.hint and re.match(r"raises|returns|takes|runs|needs|does|crashes|ends|is killed", finding.fault):
+        return one_line(f"{lead(finding)}: {why}" if why else lead(finding))
+    if finding.tensor.startswith("changes"):
+        again = f"it {finding.tensor}"
+        more = why.removeprefix(again) if why.startswith(again) else f": {why}" if finding.hint else f" {why}"
+        return one_line(f"{lead(finding)}{more}")
+    if _silent(finding):
         return one_line(f"{named(finding)} {finding.fault}{f' ({finding.when})' if finding.when else ''}")
     return one_line(f"{lead(finding)}: {why or 'unexplained'}")
 
@@ -175,7 +191,9 @@ def outcome(verdict: Verdict) -> str:
         return f"was not judged against {one_line(verdict.like)}: nothing was run"
     rest = len(verdict.findings) - 1
     more = f", and {rest} more finding{'s' * (rest > 1)}" if rest else ""
-    return one_line(f"differs from {verdict.like}: {lead(replace(verdict.findings[0], when='', hint=''))}{more}")
+    first = replace(verdict.findings[0], when="", hint="")
+    what = f"{named(first)} {first.fault.partition(':')[0]}" if _silent(first) and not first.missing else lead(first)
+    return one_line(f"differs from {verdict.like}: {what}{more}")
 
 
 def unit(verdict: Verdict) -> str:
