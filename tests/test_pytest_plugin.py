@@ -133,14 +133,14 @@ def test_what_is_not_there_yet_is_one_failure_for_each_part(pytester: pytest.Pyt
     result.assert_outcomes(failed=2, skipped=3)
     result.stdout.fnmatch_lines(
         [
-            "forward is not implemented yet (raises NotImplementedError*homework.py:2*",
-            "backward is not implemented yet (raises NotImplementedError*homework.py:5*",
+            "forward is not implemented yet: raises NotImplementedError*homework.py:2*",
+            "backward is not implemented yet: raises NotImplementedError*homework.py:5*",
             "SKIPPED ?3? test_homework.py:6: backward is not implemented yet*",
         ]
     )
     result = run(pytester, half, TEST_LINEAR, "-rfs")
     result.assert_outcomes(passed=1, failed=1, skipped=3)
-    result.stdout.fnmatch_lines(["*test_linear?dx?*", "backward is not implemented yet (raises NotImpl*homework.py:6*"])
+    result.stdout.fnmatch_lines(["*test_linear?dx?*", "backward is not implemented yet: raises NotImpl*homework.py:6*"])
     empty = run(pytester, "def linear_forward(x, w, b): pass\ndef linear_backward(dout, cache): pass", TEST_LINEAR)
     empty.assert_outcomes(failed=2, skipped=3)
     backward_only = LINEAR.replace("return x @", "raise NotImplementedError; return x @")

@@ -179,7 +179,7 @@ def stub(candidates: tuple[Any, ...]) -> str:
         required = [p for p in inspect.signature(function).parameters.values() if p.default is p.empty]
         Guard().call("backward", function, *(object() for p in required if p.kind is not p.KEYWORD_ONLY))
     except Misbehaviour as trouble:
-        return f"backward is not implemented yet ({trouble.what})" if trouble.missing else ""
+        return headline(Finding("backward", "", fault=trouble.what, missing=True)) if trouble.missing else ""
     return ""
 
 
