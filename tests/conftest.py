@@ -1,5 +1,8 @@
 """What every test shares: the harness's seed, given on the command line and printed, and quiet thread pools."""
 
+import sys
+from typing import Any
+
 import pytest
 import torch
 
@@ -21,6 +24,27 @@ def pytest_report_header(config: pytest.Config) -> str:
 def seed(request: pytest.FixtureRequest) -> int:
     """The seed of the shared harness."""
     return int(request.config.getoption("--harness-seed"))
+
+
+@pytest.fixture
+def pytester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """pytest's own, which forgets what was imported meanwhile; here only what lies in its folder.
+
+    NumPy's modules in C refuse to be imported a second time, in whatever test comes next.
+    """
+    from _pytest.pytester import SysModulesSnapshot
+
+    restore = SysModulesSnapshot.restore
+
+    def restore_theirs(snapshot: Any) -> None:
+        imported = dict(sys.modules)
+        restore(snapshot)
+        for name, module in imported.items():
+            if not str(getattr(module, "__file__", "") or "").startswith(str(pytester.path)):
+                sys.modules.setdefault(name, module)
+
+    monkeypatch.setattr(SysModulesSnapshot, "restore", restore_theirs)
+    return pytester
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
