@@ -78,7 +78,7 @@ def judge_subject(subject: Subject, kind: Kind, options: Options) -> Verdict:
             rows.append(Row(case.slug, case.label, skipped=skipped))
             continue
         if _hangs(trials):
-            rows.append(Row(case.slug, case.label, skipped="not run: the code ran into the time limit before"))
+            rows.append(Row(case.slug, case.label, skipped="the code ran into the time limit before"))
             continue
         own = tuple(run_case(subject, kind, case, options, options.seed))
         if refused := refusal_of_pairs(kind, case, own):
