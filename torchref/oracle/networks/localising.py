@@ -69,14 +69,17 @@ def own_faults(
     target: Array,
     mine: Mapping[str, Any],
     signals: Signals,
+    *,
+    given: bool,
 ) -> list[Wrong]:
     """What is wrong in a free run, in the order of computation, without what follows from it.
 
     Each wrong signal is put into the oracle's run in place of its own; what agrees then was inherited. Where the
-    signals on the way cannot be seen, what comes later is taken for inherited too.
+    signals on the way cannot be seen, what comes later is taken for inherited too. `given`: the gradient of the output
+    was the oracle's.
     """
     wrong: list[Wrong] = []
-    swaps: dict[str, Any] = {}
+    swaps: dict[str, Any] = {"doutput": to_array(signals.tensors["doutput"])} if given else {}
     current = signals
     names = list(signals.tensors)
     while True:

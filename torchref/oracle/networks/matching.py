@@ -172,8 +172,8 @@ def match_layers(
 ) -> Blocks:
     """By what was said, by name, by the parameters they hold, and between those by order where the numbers agree.
 
-    `nearest(layer, candidates)` tells which torch layer's output the output of one of the user's is nearest to: one
-    layer may do the work of several.
+    `nearest(layer, candidates)` tells which torch layer's output the output of one of the user's is nearest to, with
+    `entering` the same of their inputs: one layer may do the work of several.
     """
     ends: dict[str, str] = {}
     guesses = []
@@ -208,6 +208,8 @@ def match_layers(
         if stop <= start:
             misplaced.append(name)
             continue
-        blocks[name] = tuple(theirs[start:stop])
+        # What is done between the layers is in none of them: then a layer takes another input than what came before.
+        entry = nearest(name, list(theirs[start:stop]), entering=True)
+        blocks[name] = tuple(theirs[place[entry] : stop])
         start = stop
     return Blocks(blocks, tuple(extra), tuple(guesses), tuple(misplaced))

@@ -125,12 +125,12 @@ def _blocks(session: Session, draw: Draw, said: Mapping[str, Any]) -> Blocks:
         pass  # the first pass will say so
     outputs = {name.removeprefix("output/"): y for name, y in seen.tensors.items() if name.startswith("output/")}
 
-    def nearest(name: str, ends: list[str]) -> str:
-        y = outputs.get(name)
-        candidates = {end: oracle.tensors[f"output/{end}"] for end in ends}
-        return min(ends, key=lambda end: _distance(y, candidates[end]))
+    def nearest(name: str, ends: list[str], *, entering: bool = False) -> str:
+        y = seen.given.get(name) if entering else outputs.get(name)
+        known = {end: oracle.seen[end].x if entering else oracle.tensors[f"output/{end}"] for end in ends}
+        return min(ends, key=lambda end: _distance(y, known[end]))
 
-    names = list(dict.fromkeys([*outputs, *session.mine.layers]))
+    names = list(dict.fromkeys([*session.mine.layers, *outputs]))
     return match_layers(names, list(session.layers), said, session.matching.partners, nearest)
 
 

@@ -13,10 +13,12 @@ class Observation:
     """What a candidate computed, in its own names.
 
     `tensors`: "output/<layer>", "output", "loss", "doutput", "dx", "dx/<layer>", "grad/<parameter>"; of what could be
-    seen, only. `arrived`: the gradient each layer was given; `order`: the layers as their backward parts were called.
+    seen, only. `given`: the input of each layer, `arrived`: the gradient at its output; `order`: the layers as their
+    backward parts were called.
     """
 
     tensors: dict[str, Any] = field(default_factory=dict)
+    given: dict[str, Any] = field(default_factory=dict)
     arrived: dict[str, Any] = field(default_factory=dict)
     order: list[str] = field(default_factory=list)
 
@@ -34,8 +36,10 @@ def recorded(layers: Mapping[str, Any], seen: Observation, *, pairs: bool) -> It
         turns = [iter(own), iter(reversed(own))]
 
         def noting_forward(x: Any, *args: Any, **kwargs: Any) -> Any:
+            came = copied(x)
             result = forward(x, *args, **kwargs)
             if (name := next(turns[0], None)) is not None:
+                seen.given[name] = came
                 seen.tensors[f"output/{name}"] = copied(result[0] if pairs and isinstance(result, tuple) else result)
             return result
 
@@ -72,4 +76,5 @@ def _put_back(layer: Any, part: str, before: Any) -> None:
 
 
 def copied(value: Any) -> Any:
+    """What is written to later is not what was seen."""
     return np.array(value) if isinstance(value, np.ndarray) else value

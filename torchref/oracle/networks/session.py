@@ -131,7 +131,9 @@ class Session:
                 passed.mine["loss"] = _typed(passed.mine["loss"], signals)
             passed.free = judged(signals, passed.mine, self.layers)
             if not signals.kinks and look:
-                passed.wrong = own_faults(self.layers, self.loss, draw.x, draw.target, passed.mine, signals)
+                passed.wrong = own_faults(
+                    self.layers, self.loss, draw.x, draw.target, passed.mine, signals, given=not self.own_loss
+                )
         if look:
             self._force(passed)
         return passed

@@ -1,0 +1,232 @@
+"""How networks are taken apart: chains of torch's modules, parameters and layers that belong together."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import torchref
+from tests import own_networks as own
+from torchref import oracle
+from torchref.oracle.networks import chain, matching, recording, slots
+from torchref.oracle.subjects.subject import Misbehaviour
+
+X = torch.from_numpy(np.random.default_rng(0).normal(size=(3, 5)))
+
+
+def taken(module: nn.Module, x: torch.Tensor = X) -> list[str]:
+    return list(chain.chain_of(chain.prepared(module, torch.float64), x).layers)
+
+
+def test_chains_have_their_layers_in_the_order_of_computation() -> None:
+    nested = nn.Sequential(nn.Sequential(nn.Linear(5, 4), nn.ReLU(inplace=True)), nn.Linear(4, 2))
+    assert taken(nested) == ["0.0", "0.1", "1"]
+    shared = nn.Tanh()
+    assert taken(nn.Sequential(nn.Linear(5, 5), shared, nn.Linear(5, 5), shared)) == ["0", "1", "2", "1#2"]
+    assert taken(nn.Tanh()) == ["layer"]
+
+    class Ending(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(5, 4)
+
+        def forward(self, x: Any) -> Any:
+            return torch.softmax(self.fc(torch.tanh(x)), 1)
+
+    assert taken(Ending()) == ["tanh", "fc", "fc_softmax"]
+
+
+def test_what_is_no_chain_is_refused() -> None:
+    with pytest.raises(ValueError, match="between fc and the output it computes something"):
+        taken(own.Residual())
+    with pytest.raises(ValueError, match="no criterion is known for 1, GELU"):
+        taken(nn.Sequential(nn.Linear(5, 4), nn.GELU()))
+    fc = nn.Linear(5, 5)
+    with pytest.raises(ValueError, match="a layer with parameters at work twice"):
+        taken(nn.Sequential(fc, fc))
+
+
+def test_losses_are_known_by_module_function_and_name() -> None:
+    assert isinstance(chain.loss_of(nn.CrossEntropyLoss()), torchref.CrossEntropy)
+    assert isinstance(chain.loss_of(nn.functional.cross_entropy), torchref.CrossEntropy)
+    assert isinstance(chain.loss_of("mse"), nn.MSELoss)
+    for unknown in (nn.L1Loss(), "hinge"):
+        with pytest.raises(ValueError, match="no criterion is known for the loss"):
+            chain.loss_of(unknown)
+
+
+OURS = {"a.weight": (6, 5), "a.bias": (6,), "b.weight": (3, 6), "b.bias": (3,)}
+
+
+def test_parameters_are_matched_by_name_order_and_shape() -> None:
+    partners, guesses, absent = matching.match_parameters(OURS, OURS, {})
+    assert [p.torch for p in partners.values()] == list(OURS)
+    assert not guesses
+    assert not absent
+    mine = {"W1": (5, 6), "W2": (6, 3), "b1": (1, 6), "b2": (3,)}
+    found = matching.match_parameters(mine, OURS, {}).partners
+    assert {name: (p.torch, p.layout) for name, p in found.items()} == {
+        "W1": ("a.weight", "IO"),
+        "W2": ("b.weight", "IO"),
+        "b1": ("a.bias", "1O"),
+        "b2": ("b.bias", "O"),
+    }
+    square = {"a.weight": (6, 5), "b.weight": (4, 4)}
+    laid = matching.match_parameters({"V": (5, 6), "W": (4, 4)}, square, {}).partners
+    assert laid["W"].layout == "IO"  # as the other one is
+    less = matching.match_parameters({"a.weight": (6, 5)}, {"a.weight": (6, 5), "a.bias": (6,)}, {})
+    assert less.absent == ("a.bias",)
+
+
+def test_parameters_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"W may be OI or IO: say map=\{'W': \('a', 'OI'\)\}"):
+        matching.match_parameters({"W": (4, 4)}, {"a": (4, 4)}, {})
+    with pytest.raises(matching.MismatchError, match=r"without a partner: V, W of yours and a of torch's"):
+        matching.match_parameters({"V": (2, 3), "W": (2, 3)}, {"a": (2, 3)}, {})
+    with pytest.raises(matching.MismatchError, match="nothing of yours"):
+        matching.match_parameters({}, {"a": (2, 3)}, {})
+    with pytest.raises(matching.MismatchError, match="fits a in no layout"):
+        matching.match_parameters({"W": (2, 4)}, {"a": (2, 3)}, {})
+    with pytest.raises(ValueError, match="which torch has not"):
+        matching.match_parameters({"W": (2, 3)}, {"a": (2, 3)}, {"W": "b"})
+    with pytest.raises(ValueError, match="is not a"):
+        matching.match_parameters({"W": (2, 4)}, {"a": (2, 3)}, {"W": "a"})
+    with pytest.raises(ValueError, match="an order of the letters OI"):
+        matching.match_parameters({"W": (2, 3)}, {"a": (2, 3)}, {"W": ("a", "OX")})
+
+
+def test_values_go_into_a_layout_and_back() -> None:
+    kernel = np.random.default_rng(0).normal(size=(2, 3, 4, 5))
+    partner = matching.Partner("K", "conv.weight", "HWIO")
+    assert partner.there(kernel).shape == (4, 5, 3, 2)
+    np.testing.assert_array_equal(partner.back(partner.there(kernel)), kernel)
+    column = matching.Partner("b", "bias", "O1")
+    assert column.there(np.arange(3.0)).shape == (3, 1)
+    np.testing.assert_array_equal(column.back(np.ones((3, 1))), np.ones(3))
+    for odd in (np.ones((3, 2)), np.ones(3), None):
+        assert column.back(odd) is odd
+
+
+def test_layers_are_matched_by_what_was_said_names_parameters_and_order() -> None:
+    def nearest(name: str, ends: list[str], *, entering: bool = False) -> str:
+        return ends[0 if entering else -1]
+
+    def match(mine: list[str], theirs: list[str], said: Any = None, **owned: str) -> matching.Blocks:
+        partners = {n: matching.Partner(f"{n}.W", f"{t}.weight", "OI") for n, t in owned.items()}
+        return matching.match_layers(mine, theirs, said or {}, partners, nearest)
+
+    theirs = ["fc1", "f1", "fc2"]
+    assert match(theirs, theirs).layers == {name: (name,) for name in theirs}
+    assert match(["0", "1", "2"], theirs).guesses == ("layer 0 is fc1", "layer 1 is f1", "layer 2 is fc2")
+    assert match(["first", "second"], theirs, first="fc1", second="fc2").layers == {
+        "first": ("fc1", "f1"),
+        "second": ("fc2",),
+    }
+    assert match(["all"], theirs, {"all": "fc2"}).layers == {"all": tuple(theirs)}
+    assert match(["fc1", "odd", "even", "fc2"], theirs).extra == ("odd", "even")
+    assert match(["fc2", "fc1"], theirs).misplaced == ("fc1",)
+
+
+class Kept:
+    """Parameters in a dict, with their gradients in another."""
+
+    def __init__(self) -> None:
+        self.params = {"W": np.zeros((2, 3)), "b": np.zeros(3)}
+        self.grads = {"dW": np.ones((2, 3)), "b": np.ones(3)}
+
+
+class Listed:
+    def __init__(self) -> None:
+        self.params = [np.zeros((2, 3)), np.zeros(3)]
+        self.grads = [np.ones((2, 3)), np.ones(3)]
+
+
+class Handed:
+    def __init__(self) -> None:
+        self.held = {"W": np.zeros((2, 3))}
+
+    def parameters(self) -> dict[str, Any]:
+        return self.held
+
+
+def test_parameters_are_found_where_people_keep_them() -> None:
+    for thing in (Kept(), Listed()):
+        found = slots.slots(thing, {})
+        assert len(found) == 2
+        for slot in found:
+            assert slot.gradient is not None
+            assert slot.gradient().all()
+            slot.set(slot.get() + 2)
+            assert (slot.get() == 2).all()
+    (slot,) = slots.slots(Handed(), {})
+    assert slot.gradient is None
+    dense = own.Dense(2, 3)
+    assert slots.slots(dense, {}) == []  # before a pass there are no gradients
+    dense.backward(dense.forward(np.ones((4, 2))))
+    assert [slot.name for slot in slots.slots(dense, {"same": dense})] == ["W", "b"]
+    first = slots.slots(dense, {})[0]
+    dense.W.flags.writeable = False
+    first.set(np.ones((2, 3)))
+    assert (dense.W == 1).all()
+    assert slots.needed(dict.get) in (1, 2)
+    assert slots.needed(np.add.reduce) >= 1
+
+
+def test_parameters_that_cannot_be_set_are_said() -> None:
+    class Fixed(Kept):
+        @property
+        def W(self) -> Any:
+            return np.zeros(2)
+
+    thing = Kept()
+
+    def refuse(value: Any) -> None:
+        raise TypeError(f"no {value.shape}")
+
+    with pytest.raises(Misbehaviour, match="does not let its parameter W be set"):
+        slots.Slot("W", lambda: np.zeros(2), refuse, live=False).set(np.ones(2))
+    with pytest.raises(Misbehaviour, match="does not keep what its parameter W is set to"):
+        slots.Slot("W", lambda: np.zeros(2), lambda value: None, live=False).set(np.ones(2))
+    assert slots.slots(thing, {})
+
+
+def test_layers_that_cannot_be_watched_are_left_alone() -> None:
+    class Slotted:
+        __slots__ = ()
+
+        def forward(self, x: Any) -> Any:
+            return x
+
+        def backward(self, dy: Any) -> Any:
+            return dy
+
+    class Patched(own.Relu):
+        def __init__(self) -> None:
+            self.forward = super().forward  # type: ignore[method-assign]
+
+    seen = recording.Observation()
+    layers = {"s": Slotted(), "p": Patched()}
+    with recording.recorded(layers, seen, pairs=False):
+        x = layers["p"].forward(layers["s"].forward(np.ones((2, 2))))
+        layers["p"].forward(x)  # more often than it has names
+        layers["p"].backward(x)
+        layers["p"].backward(x)
+    assert set(seen.tensors) == {"output/p", "dx/p"}
+    assert seen.order == ["p"]
+    assert "forward" in vars(layers["p"])
+    assert "backward" not in vars(layers["p"])
+
+
+def test_a_network_that_shows_nothing_is_judged_by_its_output() -> None:
+    class Alone:
+        def forward(self, x: Any) -> Any:
+            return np.tanh(x), x
+
+        def backward(self, dy: Any, x: Any) -> Any:
+            return dy * (1 - np.tanh(x) ** 2), {}
+
+    verdict = oracle.compare(Alone(), nn.Sequential(nn.Tanh()), X.numpy())
+    assert verdict.passed, str(verdict)
+    assert next(row for row in verdict.rows if row.slug == "output of the network").cells["forward"].passed
