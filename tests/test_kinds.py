@@ -17,6 +17,7 @@ from torchref.oracle.judging import Options, judge_subject
 from torchref.oracle.kinds import find
 from torchref.oracle.subjects.plain import PlainSubject
 from torchref.oracle.subjects.subject import Incident, Misbehaviour
+from torchref.oracle.verdict import Cell, Row, Verdict
 
 OURS: dict[str, Callable[..., Any]] = {
     "squared_error": scratch.SquaredError,
@@ -429,3 +430,8 @@ def test_a_trial_holds_what_the_oracle_started_from() -> None:
     start, grad, handed = (trial.given[f"{what}s2.weight"] for what in ("start ", "grad ", "start velocity "))
     velocity = 0.9 * handed + grad[0]
     np.testing.assert_allclose(trial.oracle["s2.weight"][0], start - 0.1 * velocity, rtol=1e-12)
+
+
+def test_a_verdict_in_which_nothing_was_judged_is_no_pass() -> None:
+    row = Row("plain", "3x5", {"y": Cell(0.0, passed=True, status="not judged")})
+    assert not Verdict("mine", "theirs", 0, ("y",), (row,), ()).passed

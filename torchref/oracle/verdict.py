@@ -156,7 +156,7 @@ class Verdict:
     @property
     def passed(self) -> bool:
         """Whether something was judged and nothing is wrong."""
-        cells = [cell for row in self.rows for cell in row.cells.values()]
+        cells = [cell for row in self.rows for cell in row.cells.values() if cell.status != "not judged"]
         return bool(cells) and all(cell.passed for cell in cells) and not self.findings
 
     @property
