@@ -38,9 +38,9 @@ class Call:
     name:
         What it is called.
     parameters:
-        Its arguments that get a value, in its order.
+        Its arguments, in its order.
     roles:
-        By argument.
+        By argument; what has none is left to its default.
     """
 
     function: Callable[..., Any]
@@ -54,7 +54,7 @@ class Call:
         keywords: dict[str, Any] = {}
         gap = False
         for parameter in self.parameters:
-            if self.roles[parameter.name] not in values:
+            if self.roles.get(parameter.name) not in values:
                 gap = gap or parameter.kind is not Parameter.VAR_POSITIONAL
             elif parameter.kind is Parameter.KEYWORD_ONLY or gap:
                 keywords[parameter.name] = values[self.roles[parameter.name]]
@@ -65,12 +65,12 @@ class Call:
     def has(self, role: str) -> bool:
         """Whether some argument is this, the half of it, or a dict of settings."""
         own = self.roles.values()
-        halves = {name.split("[")[0] for name in own}
+        halves = {name.removeprefix("1-").split("[")[0] for name in own}
         return role in halves or ("settings" in own and role not in ("x", "weight", "bias", "mask", "connections"))
 
     def optional(self, role: str) -> bool:
         """Whether some argument is this and has a default."""
-        return any(self.roles[p.name] == role and p.default is not Parameter.empty for p in self.parameters)
+        return any(self.roles.get(p.name) == role and p.default is not Parameter.empty for p in self.parameters)
 
     @property
     def said(self) -> str:
@@ -155,5 +155,4 @@ def understand(
                     f"arguments={{{parameter.name!r}: …}}, one of {known}"
                 )
             found[parameter.name] = left.pop(0)
-    used = tuple(p for p in ordinary if p.name in found)
-    return Call(function, name, used, {p.name: found[p.name] for p in used})
+    return Call(function, name, tuple(ordinary), {p.name: found[p.name] for p in ordinary if p.name in found})
