@@ -134,12 +134,11 @@ def _judging(request: pytest.FixtureRequest, function: str) -> Callable[..., Ver
     def judge(*args: Any, **options: Any) -> Verdict:
         from torchref import oracle
 
-        seed = request.config.getoption("--oracle-seed")
-        verdict: Verdict = getattr(oracle, function)(*args, **{"seed": seed, **options})
+        again = _command(request.node, request.node.nodeid)
+        own = {"seed": request.config.getoption("--oracle-seed"), "command": lambda _: again}
+        verdict: Verdict = getattr(oracle, function)(*args, **{**own, **options})
         if not verdict.passed:
-            page = _save(request.config, request.node.nodeid, verdict)
-            again = _command(request.node, request.node.nodeid)
-            pytest.fail(f"{verdict}{page}\n  again: {again}", pytrace=False)
+            pytest.fail(f"{verdict}{_save(request.config, request.node.nodeid, verdict)}", pytrace=False)
         return verdict
 
     return judge

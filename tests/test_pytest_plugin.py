@@ -273,8 +273,8 @@ def test_the_fixture_fails_with_the_report(pytester: pytest.Pytester) -> None:
             "FAIL  linear_forward, linear_backward*seed 3)",
             "5->4  N1*✓*",
             "✗ db is wrong*",
+            "*reproduce: pytest test_homework.py::test_fixture --oracle-seed 3",
             "*page: pages*test_fixture.html",
-            "*again: pytest test_homework.py::test_fixture --oracle-seed 3",
         ]
     )
     result.stdout.no_fnmatch_line("*Traceback*")
