@@ -14,7 +14,7 @@ from torchref.oracle.subjects.places import attributes, find_parameters, read
 def settings_of(layer: Any, names: Iterable[str]) -> dict[str, Any]:
     """Those of the settings that an object shows in attributes of a usual name."""
     values = {name: read(layer, name) for name in attributes(layer).values()}
-    plain = {name: value for name, value in values.items() if isinstance(value, int | float | tuple | list)}
+    plain = {name: value for name, value in values.items() if isinstance(value, int | float | str | tuple | list)}
     wanted = [name for name in names if name != "bias"]
     return {role: plain[name] for name, role in assign(plain, wanted, {}).items()}
 

@@ -1,0 +1,369 @@
+"""Layers, losses and optimisers as objects or by adapters, and what of them cannot be called."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import scratch
+from tests import handwritten as hand
+from tests.test_subjects import plain
+from torchref import oracle
+
+__all__ = ["plain"]
+
+
+# --- Adapters. ---
+def linear_by_torch(layer: Any, x: Any) -> Any:
+    y = torch.nn.functional.linear(x.requires_grad_(), *layer)
+    return y, (y, x)
+
+
+def backward_by_torch(layer: Any, dy: Any, cache: Any) -> Any:
+    y, x = cache
+    return torch.autograd.grad(y, [x, *layer], dy, retain_graph=True)
+
+
+TORCH = oracle.Adapter(
+    make=lambda weight, bias: [weight.requires_grad_(), bias.requires_grad_()],
+    forward=linear_by_torch,
+    backward=backward_by_torch,
+    array=torch.tensor,
+)
+
+
+def test_an_adapter_brings_in_another_library() -> None:
+    assert oracle.check(TORCH, like="linear").passed
+
+
+def test_an_adapter_of_functions() -> None:
+    def forward(x: Any, w: Any, b: Any) -> Any:
+        assert isinstance(x, torch.Tensor)
+        return x @ w.T + b, (x, w)
+
+    def backward(dout: Any, cache: Any) -> Any:
+        x, w = cache
+        return dout @ w, dout.T @ x, dout.sum(0)
+
+    adapter = oracle.Adapter(forward=forward, backward=backward, array=torch.tensor)
+    verdict = oracle.check(adapter, like="linear", cases="plain n1")
+    assert verdict.passed
+    assert verdict.title == "Adapter"
+    assert oracle.check(oracle.Adapter(forward=forward, backward=None, array=torch.tensor), like="linear").passed
+    with pytest.raises(ValueError, match="an Adapter without make needs functions as forward and backward"):
+        oracle.check(oracle.Adapter(forward=forward), like="linear")
+
+
+class Odd:
+    """Names that nobody would guess."""
+
+    def __init__(self, a: int, z: int) -> None:
+        self.store = {"first": np.zeros((z, a)), "second": np.zeros(z)}
+        self.found: Any = {}
+
+    def run(self, x: Any) -> Any:
+        self.seen = x
+        return x @ self.store["first"].T + self.store["second"]
+
+    def unrun(self, dy: Any) -> Any:
+        self.found = {"one": dy.T @ self.seen, "two": dy.sum(axis=0)}
+        return dy @ self.store["first"]
+
+
+ODD: dict[str, Any] = {
+    "make": Odd,
+    "arguments": {"a": "in_features", "z": "out_features"},
+    "forward": "run",
+    "backward": "unrun",
+}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "gradients", "dtypes"),
+    [
+        ({"weight": "store.first", "bias": "store.second"}, {"weight": "found.one", "bias": "found.two"}, "float32"),
+        (
+            lambda layer: {"weight": layer.store["first"], "bias": layer.store["second"]},
+            lambda layer: {"weight": layer.found["one"], "bias": layer.found["two"]},
+            "float64",
+        ),
+    ],
+)
+def test_an_adapter_says_where_things_are(parameters: Any, gradients: Any, dtypes: str) -> None:
+    adapter = oracle.Adapter(parameters=parameters, gradients=gradients, **ODD)
+    verdict = oracle.check(adapter, like="linear", cases="plain n1 equal", dtypes=dtypes)
+    assert verdict.passed, str(verdict)
+
+
+def test_an_adapter_that_is_wrong_is_said(plain: Any) -> None:
+    wrong = oracle.Adapter(parameters=lambda layer: layer.store, **ODD)
+    assert "raises KeyError: 'weight'" in plain(wrong).replace("in 4 of 4 runs, 1 of 1 case; at worst ", "")
+    assert "raises AttributeError" in plain(oracle.Adapter(parameters={"weight": "shop.first", "bias": "x"}, **ODD))
+    found = {"weight": "store.first", "bias": "store.second"}
+    assert "raises AttributeError" in plain(oracle.Adapter(parameters=found, gradients={"weight": "at.one"}, **ODD))
+    assert "keeps no weight and no bias on the layer" in plain(oracle.Adapter(**ODD))
+
+
+class Attributed:
+    """Parameters in an attribute of an attribute."""
+
+    def __init__(self, in_features: int, out_features: int) -> None:
+        self.inner = hand.Wrapped(in_features, out_features)
+
+    def forward(self, x: Any) -> Any:
+        return self.inner.forward(x)
+
+    def backward(self, dout: Any, cache: Any) -> Any:
+        dx = self.inner.backward(dout, cache)
+        return dx, self.inner.w.grad, self.inner.b.grad
+
+
+def test_paths_go_through_attributes() -> None:
+    paths = {"weight": "inner.w.data", "bias": "inner.b.data"}
+    assert oracle.check(oracle.Adapter(make=Attributed, parameters=paths), like="linear", cases="plain").passed
+
+
+# --- Objects with what courses do to them. ---
+class WrappedInDict(hand.Wrapped):
+    """The same objects with data and grad, in a dict."""
+
+    def __init__(self, nin: int, nout: int) -> None:
+        super().__init__(nin, nout)
+        self.params = {"w": self.w, "b": self.b}
+        self.weights, self.offset = self.w, self.b
+        del self.w, self.b
+
+    def forward(self, x: Any) -> Any:
+        return x @ self.params["w"].data.T + self.params["b"].data, x
+
+    def backward(self, dout: Any, cache: Any) -> Any:
+        self.params["w"].grad, self.params["b"].grad = dout.T @ cache, dout.sum(axis=0)
+        return dout @ self.params["w"].data
+
+
+class Touchy(hand.InDicts):
+    """Some of its properties cannot be read."""
+
+    @property
+    def weights(self) -> Any:
+        raise RuntimeError("not now")
+
+    grad = params_ = parameters = output = weights
+
+
+def test_parameters_and_gradients_are_found() -> None:
+    assert oracle.check(WrappedInDict, like="linear", cases="plain n1").passed
+    assert oracle.check(Touchy, like="linear", cases="plain n1").passed
+    assert oracle.check(lambda: hand.Sigmoid(), like="sigmoid", cases="plain").passed
+    assert oracle.check(lambda in_features, out_features: hand.InDicts(in_features, out_features), like="linear").passed
+
+
+class Silent(hand.Affine):
+    def forward(self, x: Any) -> None:  # type: ignore[override]
+        super().forward(x)
+
+
+class Vague(hand.Affine):
+    def backward(self, dout: Any) -> None:  # type: ignore[override]
+        super().backward(dout)
+
+
+class Unset(hand.Affine):
+    def backward(self, dout: Any) -> Any:
+        return dout @ self.W.T
+
+
+class Cacheless(hand.Affine):
+    def backward(self, dout: Any, cache: Any) -> Any:  # type: ignore[override]
+        assert cache
+        return super().backward(dout)
+
+
+class Raising(hand.Affine):
+    def __init__(self, W: Any, b: Any) -> None:
+        raise RuntimeError(f"no {W.shape} {b.shape}")
+
+
+class Unwritten(hand.Affine):
+    def __init__(self, W: Any, b: Any) -> None:
+        raise NotImplementedError
+
+
+class Stuck(hand.Affine):
+    def __init__(self, W: Any, b: Any) -> None:
+        super().__init__(W, b)
+        time.sleep(9)
+
+
+def test_what_objects_do_not_do_is_said(plain: Any) -> None:
+    options = {"weight": "IO"}
+    assert "forward" in plain(Silent, **options)
+    assert "returns None" in plain(Silent, **options)
+    assert "returns None, and leaves no gradient of x" in plain(Vague, **options)
+    assert "returns no gradient of weight, bias" in plain(Unset, **options)
+    assert "returns no cache, which backward asks for" in plain(Cacheless, **options)
+    assert "construction" in plain(Raising, **options)
+    assert "raises RuntimeError: no (5, 4) (4,)" in plain(Raising, **options)
+    assert "raises NotImplementedError" in plain(Unwritten, **options)
+    assert "runs longer than 0.1 s" in plain(Stuck, time_limit=0.1, **options)
+
+
+def test_a_class_that_refuses_the_first_case_is_asked_the_others(tmp_path: Path) -> None:
+    def make(nin: int, nout: int) -> Any:
+        if nin == 5:
+            raise ValueError("not five")
+        return hand.InDicts(nin, nout)
+
+    verdict = oracle.check(make, like="linear", cases="plain equal", save_to=tmp_path)
+    assert [row.cells["forward"].passed for row in verdict.rows] == [False, True]
+
+
+class Pool:
+    """With its settings on it."""
+
+    def __init__(self, pool_size: Any, stride: Any, colour: str = "red") -> None:
+        self.pool_size, self.stride, self.colour = pool_size, stride, colour
+
+    def forward(self, x: Any) -> Any:
+        return hand.windows(x, hand.pair_of(self.pool_size), self.stride).max(axis=(4, 5))
+
+
+class Tanh:
+    def __call__(self, x: Any) -> Any:
+        return np.tanh(x)
+
+
+def test_one_object_is_asked_what_it_is_configured_for() -> None:
+    verdict = oracle.check(Pool(3, 2), like="maxpool2d")
+    assert verdict.passed
+    skipped = {row.slug: row.skipped for row in verdict.rows}
+    assert skipped["overlap"] == ""
+    assert skipped["plain"] == "the object has kernel_size 3, not 2"
+    skipped = {row.slug: row.skipped for row in oracle.check(Tanh(), like="tanh").rows}
+    assert skipped["plain"] == ""
+    assert skipped["a0.7,b2"] == "the object shows no a"
+    with pytest.raises(ValueError, match="the object has no bias"):
+        oracle.check(hand.InDicts(5, 4, bias=False), like="linear", cases="plain")
+    assert oracle.check(hand.InDicts(5, 4, bias=False), like="linear", cases="nobias").passed
+    with pytest.raises(ValueError, match="the object has a bias"):
+        oracle.check(hand.InDicts(5, 4), like="linear", cases="nobias")
+    with pytest.raises(ValueError, match="the object has no weight"):
+        oracle.check(Tanh(), like="linear")
+    dense = hand.Dense(5, 4)
+    assert oracle.check(dense, like="linear", cases="plain", weight="IO", bias="1O").passed
+
+
+# --- Losses, penalties, optimisers and initialisers. ---
+def both(x: Any, y: Any) -> Any:
+    return (*hand.softmax_loss(x, y), 1)
+
+
+class Uncached:
+    def forward(self, x: Any, y: Any) -> Any:
+        return hand.softmax_loss(x, y)[0]
+
+    def backward(self, cache: Any) -> Any:
+        return cache
+
+
+def test_losses_that_do_not_answer(plain: Any) -> None:
+    options = {"like": "cross_entropy", "cases": "mean"}
+    assert "returns a tuple of 3" in plain(both, **options)
+    assert "returns no cache, which backward asks for" in plain(Uncached, **options)
+    assert "returns None" in plain(
+        hand.half_squared, lambda y_hat, y: None if len(y_hat) == len(y) else y, like="squared_error", cases="mean"
+    )
+    assert "loss" in plain(lambda x, y: (float(x[y > 9].sum()), "cache"), **options)
+
+
+def test_losses_with_settings_dicts_and_features_first() -> None:
+    def loss(scores: Any, labels: Any, reduction: str) -> Any:
+        value, gradient = hand.softmax_loss(scores.T, labels)
+        scale = scores.dtype.type(len(labels) if reduction == "sum" else 1)
+        return value * scale, gradient.T * scale
+
+    options: dict[str, Any] = {"like": "cross_entropy", "unsupported": "empty", "layout": "KN"}
+    verdict = oracle.check(loss, **options)
+    assert verdict.passed, str(verdict)
+    assert {row.slug for row in verdict.rows if row.cells} >= {"sum", "mean"}
+    half = oracle.check(scratch.SquaredError("sum"), like="squared_error")
+    assert {row.slug: bool(row.skipped) for row in half.rows}["mean"]
+    assert half.passed
+
+
+class Decay:
+    def __init__(self, lam: float) -> None:
+        self.lam = lam
+
+    def loss(self, w: Any) -> Any:
+        self.w = w
+        return 0.5 * self.lam * np.sum(w * w)
+
+    def gradient(self) -> Any:
+        return (self.lam * self.w,)
+
+
+def test_penalties_of_several_forms(plain: Any) -> None:
+    assert oracle.check(Decay, like="l2").passed
+    assert oracle.check(hand.l2, like="l2").passed
+    assert oracle.check(Decay(0.3), like="l2", cases="one").passed
+
+    def named(params: Any, decay: float) -> Any:
+        weights = [array for name, array in params.items() if name.rpartition(".")[2] == "weight"]
+        return sum(0.5 * decay * np.sum(w * w) for w in weights), (params, decay)
+
+    def wrong(cache: Any) -> Any:
+        params, decay = cache
+        return decay * params["fc1.weight"]
+
+    assert "expected gradients by name" in plain(named, wrong, like="l2", cases="names")
+    assert oracle.check(named, wrong, like="l2", cases="one").passed
+
+
+def test_optimisers_of_several_forms(plain: Any) -> None:
+    def with_state(params: Any, grads: Any, velocities: Any, lr: float, momentum: float) -> Any:
+        new = {k: momentum * velocities.get(k, 0) + g for k, g in grads.items()}
+        return {k: p - lr * new[k] for k, p in params.items()}, new
+
+    assert oracle.check(with_state, like="sgd").passed
+
+    def copying(w: Any, dw: Any, config: Any) -> Any:
+        w, config = hand.sgd_momentum(w, dw, config)
+        return w, dict(config)
+
+    assert oracle.check(copying, like="sgd").passed
+
+    def in_place(w: Any, dw: Any, lr: float) -> None:
+        w -= lr * dw
+
+    assert oracle.check(in_place, like="sgd").passed
+    options = {"like": "sgd"}
+    assert "returns a tuple of 3" in plain(lambda w, dw, lr: (w, dw, lr), **options)
+    assert "raises KeyError" in plain(lambda w, dw, config: w - config["speed"] * dw, **options)
+
+    class Single:
+        def __init__(self, lr: float, momentum: float = 0.0) -> None:
+            self.lr, self.momentum, self.v = lr, momentum, 0.0
+
+        def step(self, w: Any, dw: Any) -> Any:
+            self.v = self.momentum * self.v + dw
+            return w - self.lr * self.v
+
+    assert oracle.check(Single, like="sgd").passed
+    assert oracle.check(
+        lambda params, grads, lr: ({k: p - lr * grads[k] for k, p in params.items()}, None), like="sgd"
+    ).passed
+
+
+def test_initialisers(plain: Any) -> None:
+    def lecun(size: Any, rng: Any, dtype: Any) -> Any:
+        bound = np.sqrt(3 / np.prod(size[1:]))
+        return rng.uniform(-bound, bound, size).astype(dtype)
+
+    verdict = oracle.check(lecun, like="lecun_uniform")
+    assert {row.slug: row.skipped for row in verdict.rows}["table"] == "lecun takes no fan_in"
+    assert verdict.passed
+    assert "weights" in plain(lambda shape, rng: rng.normal(size=shape), like="lecun_uniform", cases="units")
