@@ -72,9 +72,10 @@ def judge(job: dict[str, Any]) -> Any:
     """The verdict on all cases: those that killed an earlier process are not run again, and stand in it as wrong."""
     from torchref import oracle
     from torchref.oracle.kinds import find
+    from torchref.oracle.kinds.networks import find_network
     from torchref.oracle.verdict import Verdict
 
-    kind = find(job["like"])
+    kind: Any = find_network(job["like"]) or find(job["like"])
     crashed = [crash["case"] for crash in job["crashes"]]
     asked = tuple(job["case"].split()) or tuple(case.slug for case in kind.cases)
     left = () if job["give_up"] else tuple(slug for slug in asked if slug not in crashed)
@@ -99,32 +100,40 @@ def judge(job: dict[str, Any]) -> Any:
         )
     else:
         verdict = Verdict(job["target"], kind.name, job["seed"], ("forward", "dx", "behaviour"), (), ())
-    return with_crashes(verdict, kind, asked, job["crashes"], command)
+    if not crashed:
+        return verdict
+    unrun = [slug for slug in asked if slug not in crashed] if job["give_up"] else []
+    return with_crashes(verdict, kind, unrun, job["crashes"], command)
 
 
-def with_crashes(verdict: Any, kind: Any, asked: Iterable[str], crashes: list[dict[str, str]], command: Any) -> Any:
+def with_crashes(verdict: Any, kind: Any, unrun: Iterable[str], crashes: list[dict[str, str]], command: Any) -> Any:
     """The verdict with the cases that killed a process, and those that were not run for it, in their places."""
     from torchref.oracle.verdict import Cell, Finding, Row
 
-    rows = {row.slug: row for row in verdict.rows}
+    rows = {row.slug: row for row in verdict.rows}  # of a network its layers
+    columns = verdict.columns or ("forward",)
     alike: dict[tuple[str, str], list[str]] = {}
     for crash in crashes:
         alike.setdefault((crash["during"], crash["what"]), []).append(crash["case"])
     for (during, what), slugs in alike.items():
-        column = verdict.columns[1 if during == "backward" and len(verdict.columns) > 2 else 0]
+        column = columns[1 if during == "backward" and len(columns) > 2 else 0]
         cell = Cell(float("inf"), passed=False, status="wrong", note=f"{during}: {what}")
         rows |= {case.slug: Row(case.slug, case.label, {column: cell}) for case in kind.cases if case.slug in slugs}
     for case in kind.cases:
-        if case.slug in asked and case.slug not in rows:
+        if case.slug in unrun:
             rows[case.slug] = Row(case.slug, case.label, skipped=f"not run, after {len(crashes)} crashes")
     findings = [
         Finding(
-            during, f"in {len(slugs)} of {len(rows)} cases", rows=tuple(slugs), reproduce=command(slugs[0]), fault=what
+            during,
+            f"in {len(slugs)} case{'s' * (len(slugs) > 1)}",
+            rows=tuple(slugs),
+            reproduce=command(slugs[0]),
+            fault=what,
         )
         for (during, what), slugs in alike.items()
     ]
-    ordered = tuple(rows[case.slug] for case in kind.cases if case.slug in rows)
-    return replace(verdict, rows=ordered, findings=(*findings, *verdict.findings))
+    ordered = {case.slug: rows[case.slug] for case in kind.cases if case.slug in rows} | rows
+    return replace(verdict, columns=columns, rows=tuple(ordered.values()), findings=(*findings, *verdict.findings))
 
 
 def write(verdict: Any, job: dict[str, Any]) -> str:

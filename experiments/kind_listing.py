@@ -11,16 +11,16 @@ SIGNATURES: Final = {
     "loss": ("forward(output, target) -> value, cache", "backward(cache) -> doutput"),
     "penalty": ("forward(parameters) -> value, cache", "backward(cache) -> grads"),
     "optimizer": ("step(parameters, grads, lr), or step(w, dw, lr) -> w",),
+    "network": ("Network(sizes, …), whose layers are found, or are methods; or a factory of such objects",),
     "initializer": ("initialize(shape, rng) -> array",),
 }
 
 
 def show_kinds() -> None:
     """Print the kinds with what is expected of each."""
-    from torchref.oracle.kinds import KINDS
-
-    width = max(map(len, KINDS)) + 2
-    for kind in KINDS.values():
+    kinds = all_kinds()
+    width = max(map(len, kinds)) + 2
+    for kind in kinds.values():
         aliases = (f"or --like {', '.join(kind.aliases)}",) if kind.aliases else ()
         for number, line in enumerate((*signatures(kind), *aliases)):
             print(f"{'' if number else kind.name:<{width}}{line}")
@@ -36,28 +36,40 @@ def show_kind(like: str) -> None:
     UserError
         If there is none of that name.
     """
-    from torchref.oracle.kinds import KINDS, find
+    from torchref.oracle.kinds import find
+    from torchref.oracle.kinds.networks import find_network
 
+    kinds = all_kinds()
     try:
-        kind = find(like)
+        kind: Any = find_network(like) or find(like)
     except ValueError:
-        known = [*KINDS, *(alias for kind in KINDS.values() for alias in kind.aliases)]
-        said = f"--like: expected one of {', '.join(KINDS)}; got {like!r}{close_matches(like, known)}"
+        known = [*kinds, *(alias for kind in kinds.values() for alias in kind.aliases)]
+        said = f"--like: expected one of {', '.join(kinds)}; got {like!r}{close_matches(like, known)}"
         raise UserError(said, USAGE_ERROR) from None
     for line in signatures(kind):
         print(f"{kind.name}: {line}")
-    if axes := {name: letters for name, letters in kind.axes.items() if letters}:
+    is_network = kind.family == "network"
+    if axes := {} if is_network else {name: letters for name, letters in kind.axes.items() if letters}:
         print(f"axes: {', '.join(f'{name} {letters}' for name, letters in axes.items())}")
     console = screen()
     for title, rows in (
-        ("feature", kind.features.items()),
+        ("feature", () if is_network else kind.features.items()),
         ("case", ((case.slug, f"{case.label}  {said_needs(case.needs)}".rstrip()) for case in kind.cases)),
     ):
         table = plain_table(title, "")
         for name, text in rows:
             table.add_row(name, text)
-        console.print()
-        console.print(table, markup=False)
+        if table.row_count:
+            console.print()
+            console.print(table, markup=False)
+
+
+def all_kinds() -> dict[str, Any]:
+    """What can be judged, by name: layers, activations, losses, …, and networks."""
+    from torchref.oracle.kinds import KINDS
+    from torchref.oracle.kinds.networks import NETWORKS
+
+    return {**KINDS, **NETWORKS}
 
 
 def said_needs(needs: frozenset[str]) -> str:
@@ -67,8 +79,8 @@ def said_needs(needs: frozenset[str]) -> str:
 
 def signatures(kind: Any) -> tuple[str, ...]:
     """What functions of this kind take and return, under our names; objects with such methods will do as well."""
-    given = ", ".join((*kind.parameters, *kind.settings))
     if kind.family in ("layer", "activation"):
+        given = ", ".join((*kind.parameters, *kind.settings))
         grads = "".join(f", d{name}" for name in kind.parameters)
         return f"forward({f'x, {given}' if given else 'x'}) -> y, cache", f"backward(dy, cache) -> dx{grads}"
     return SIGNATURES[kind.family]

@@ -172,6 +172,22 @@ def test_what_is_right_passes_and_what_is_wrong_is_said() -> None:
     assert list(Path("arrays").glob("*.npz"))
 
 
+def test_networks_are_checked_and_shown_too(homework: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (homework / "net.py").write_text("import scratch\nclass Net(scratch.MLP): pass\n")
+    given = {**job("net.py:Net", case="linear n1", dtype="float64"), "like": "mlp"}
+    answer, heard = answered(given)
+    assert answer["exit_code"] == 0, answer["text"]
+    assert [what for event, what in heard if event == "case"] == ["linear", "n1"]
+    crash = {"case": "n1", "during": "forward", "what": "crashes the process (SIGSEGV)"}
+    answer, _ = answered({**given, "crashes": [crash], "json": True})
+    rows = json.loads(answer["text"])["rows"]
+    assert rows[0]["slug"] == "n1"
+    assert not rows[0]["cells"]["forward"]["passed"]
+    assert len(rows) > 1
+    assert main(["check", "--like", "lenet"]) == 0
+    assert "28x28  N3 28x28" in capsys.readouterr().out
+
+
 @pytest.mark.usefixtures("homework")
 def test_json_is_the_whole_answer() -> None:
     answer, _ = answered(job("homework.py:relu_forward,doubled", case="n1", dtype="float64", json=True))

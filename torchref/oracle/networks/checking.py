@@ -14,6 +14,7 @@ import torch
 from torchref.oracle.comparing import compare
 from torchref.oracle.kinds.kind import Case
 from torchref.oracle.kinds.networks import NetworkKind
+from torchref.oracle.subjects.announcing import announce
 from torchref.oracle.subjects.guard import Guard
 from torchref.oracle.subjects.loading import load
 from torchref.oracle.subjects.subject import Misbehaviour
@@ -51,6 +52,7 @@ def check_network_kind(
         for dtype in dtypes:
             if cases and case.slug not in cases:
                 continue
+            announce("case", case.slug)
             rng = np.random.default_rng([seed, zlib.crc32(f"{kind.name} {case.slug} {dtype}".encode())])
             x = rng.normal(size=case.shape).astype(dtype)
             target = rng.integers(0, kind.classes, case.shape[0])
