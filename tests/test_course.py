@@ -13,7 +13,7 @@ from torchref import oracle
 pytest_plugins = ["pytester"]
 
 COURSE = Path(__file__).parent.parent / "docs/course"
-EXERCISES = ("linear", "sigmoid", "tanh", "relu", "softmax_loss", "conv", "maxpool", "subsample", "sgd", "network")
+EXERCISES = ("linear", "sigmoid", "tanh", "relu", "loss", "conv", "maxpool", "subsample", "sgd", "network")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -109,5 +109,5 @@ def test_the_exercises_are_those_that_are_solved() -> None:
 
 
 def test_the_page_for_the_teacher_shows_what_students_see() -> None:
-    line = text("test_homework.py").splitlines().index("test_conv = oracle.conforms(") + 1
+    line = text("test_homework.py").partition("test_conv")[0].count("\n") + 1
     assert f"SKIPPED [3] test_homework.py:{line}: backward is not implemented yet: raises" in text("README.md")

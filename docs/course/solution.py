@@ -54,7 +54,7 @@ def relu_backward(dout, cache):
     return np.where(x > 0, dout, 0)
 
 
-def softmax_loss_forward(scores, labels):
+def loss_forward(scores, labels):
     """J = −1/N Σ_n ln p[n, labels[n]], p = softmax(scores); shifted by the maximum, so that exp never overflows."""
     shifted = scores - scores.max(axis=1, keepdims=True)
     exp = np.exp(shifted)
@@ -63,7 +63,7 @@ def softmax_loss_forward(scores, labels):
     return losses.mean(), (exp / total[:, None], labels)
 
 
-def softmax_loss_backward(cache):
+def loss_backward(cache):
     """dscores = (p − onehot(labels)) / N."""
     p, labels = cache
     dscores = p.copy()
@@ -165,9 +165,9 @@ class TwoLayerNet:
         scores, second = linear_forward(active, p["w2"], p["b2"])
         if labels is None:
             return scores
-        value, cache = softmax_loss_forward(scores, labels)
+        value, cache = loss_forward(scores, labels)
         grads = {}
-        dscores = softmax_loss_backward(cache)
+        dscores = loss_backward(cache)
         dactive, grads["w2"], grads["b2"] = linear_backward(dscores, second)
         dhidden = tanh_backward(dactive, squash)
         _, grads["w1"], grads["b1"] = linear_backward(dhidden, first)

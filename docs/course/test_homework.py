@@ -1,6 +1,7 @@
 """One line for each exercise: `pytest` says which parts are right, which are wrong, and which are not there yet.
 
-`unsupported` is what this course does not ask for.
+`unsupported` is what this course does not ask for: NaN and infinity, windows that are not square, and strides and
+borders that differ between rows and columns. What the signatures have no arguments for is not asked for anyway.
 """
 
 import numpy as np
@@ -8,27 +9,18 @@ from torch import nn
 
 from torchref import oracle
 
-SQUARE = "nonfinite rectangular"
+NAN = "nonfinite"
+PLAIN = "nonfinite rectangular"
 
-test_linear = oracle.conforms(
-    "homework:linear_forward,linear_backward", like="linear", weight="IO", unsupported="nonfinite bias-free"
-)
-test_sigmoid = oracle.conforms(
-    "homework:sigmoid_forward,sigmoid_backward", like="sigmoid", unsupported="nonfinite settings"
-)
-test_tanh = oracle.conforms("homework:tanh_forward,tanh_backward", like="tanh", unsupported="nonfinite settings")
-test_relu = oracle.conforms("homework:relu_forward,relu_backward", like="relu", unsupported="nonfinite")
-test_softmax_loss = oracle.conforms(
-    "homework:softmax_loss_forward,softmax_loss_backward", like="cross_entropy", unsupported="nonfinite empty sum"
-)
-test_conv = oracle.conforms(
-    "homework:conv_forward,conv_backward", like="conv2d", unsupported="nonfinite pairs bias-free connections"
-)
-test_maxpool = oracle.conforms("homework:maxpool_forward,maxpool_backward", like="maxpool2d", unsupported=SQUARE)
-test_subsample = oracle.conforms(
-    "homework:subsample_forward,subsample_backward", like="subsample2d", unsupported=SQUARE
-)
-test_sgd = oracle.conforms("homework:SGD", like="sgd", unsupported="decay names state")
+test_linear = oracle.conforms("homework:linear_forward,linear_backward", like="linear", weight="IO", unsupported=NAN)
+test_sigmoid = oracle.conforms("homework:sigmoid_forward,sigmoid_backward", like="sigmoid", unsupported=NAN)
+test_tanh = oracle.conforms("homework:tanh_forward,tanh_backward", like="tanh", unsupported=NAN)
+test_relu = oracle.conforms("homework:relu_forward,relu_backward", like="relu", unsupported=NAN)
+test_loss = oracle.conforms("homework:loss_forward,loss_backward", like="cross_entropy", unsupported="nonfinite empty")
+test_conv = oracle.conforms("homework:conv_forward,conv_backward", like="conv2d", unsupported="nonfinite pairs")
+test_maxpool = oracle.conforms("homework:maxpool_forward,maxpool_backward", like="maxpool2d", unsupported=PLAIN)
+test_subsample = oracle.conforms("homework:subsample_forward,subsample_backward", like="subsample2d", unsupported=PLAIN)
+test_sgd = oracle.conforms("homework:SGD", like="sgd")
 
 
 def test_network(oracle_compare):
