@@ -192,7 +192,8 @@ def outcome(verdict: Verdict) -> str:
     rest = len(verdict.findings) - 1
     more = f", and {rest} more finding{'s' * (rest > 1)}" if rest else ""
     first = replace(verdict.findings[0], when="", hint="")
-    what = f"{named(first)} {first.fault.partition(':')[0]}" if _silent(first) and not first.missing else lead(first)
+    fault = re.sub(r" \([^()]*:\d+\)$", "", first.fault).partition(":")[0]  # without text and place
+    what = f"{named(first)} {fault}" if _silent(first) and not first.missing else lead(first)
     return one_line(f"differs from {verdict.like}: {what}{more}")
 
 
