@@ -275,3 +275,33 @@ def test_settings_of_objects_are_compared() -> None:
     assert not same((2, 3), 2)
     assert not same((2, 3), (2, 3, 4))
     assert not same([1, 2, 3], (1, 2))
+
+
+# --- Rarer forms. ---
+def test_functions_without_a_signature_or_of_any_arguments() -> None:
+    assert understand(max, ["x"], {}, fallback=["x"]).roles == {"x": "x"}
+
+    def dropout(x: Any, p: float, *mask: Any) -> Any:
+        (kept,) = mask
+        return x * kept / x.dtype.type(1 - p), (kept, p)
+
+    def backward(dout: Any, cache: Any) -> Any:
+        return dout * cache[0] / dout.dtype.type(1 - cache[1])
+
+    assert oracle.check(dropout, backward, like="dropout", cases="plain n1").passed
+
+
+def test_a_pair_may_keep_its_pass_in_globals() -> None:
+    kept: dict[str, Any] = {}
+
+    def forward(x: Any, size: Any) -> Any:
+        out, kept["pass"] = hand.avgpool_forward(x, {"pool_height": size, "pool_width": size, "stride": size})
+        return out
+
+    verdict = oracle.check(forward, lambda dout: hand.avgpool_backward(dout, kept["pass"]), like="avgpool2d")
+    cells = {row.slug: row.cells for row in verdict.rows}
+    assert cells["plain"]["dx"].passed
+    assert not cells["plain"]["behaviour"].passed  # two passes at once get mixed up
+    assert "takes no argument for stride (here 2)" in str(cells["overlap"]["forward"].note)
+    verdict = oracle.check(forward, lambda: 3, like="avgpool2d", cases="n1")
+    assert "returns a int" in verdict.findings[0].what

@@ -367,3 +367,33 @@ def test_initialisers(plain: Any) -> None:
     assert {row.slug: row.skipped for row in verdict.rows}["table"] == "lecun takes no fan_in"
     assert verdict.passed
     assert "weights" in plain(lambda shape, rng: rng.normal(size=shape), like="lecun_uniform", cases="units")
+
+
+class Convolution:
+    """Has no table of connections."""
+
+    def __init__(self, n_in: int, n_out: int, kernel_size: Any, stride: Any = 1, padding: Any = 0) -> None:
+        kh, kw = hand.pair_of(kernel_size)
+        self.W, self.b = np.zeros((n_out, n_in, kh, kw)), np.zeros(n_out)
+        self.stride, self.padding = stride, padding
+
+    def forward(self, x: Any) -> Any:
+        out, self.cache = hand.conv_forward(x, self.W, self.b, self.stride, self.padding)
+        return out
+
+    def backward(self, dout: Any) -> Any:
+        dx, self.dW, self.db = hand.conv_backward(dout, self.cache)
+        return dx
+
+
+def test_a_convolution_without_a_table() -> None:
+    verdict = oracle.check(Convolution, like="conv2d", cases="s2p1 table")
+    assert {row.slug: row.skipped for row in verdict.rows} == {
+        "s2p1": "",
+        "table": "Convolution takes no table of connections",
+    }
+    assert verdict.passed
+
+
+def test_an_optimiser_may_give_back_nothing_for_its_state() -> None:
+    assert oracle.check(lambda w, dw, lr: (w - lr * dw, None), like="sgd").passed
