@@ -19,6 +19,7 @@ import scratch
 from tests import mutants
 from tests.users import networks
 from tests.users.expected import REASONS, STYLES, expected
+from tests.users.fresh import FRESH
 from tests.users.judged import Outcome, judged
 from tests.users.pairs import CLASSES, pair
 from tests.users.stateful import stateful
@@ -27,24 +28,26 @@ from torchref.oracle.kinds import KINDS, find
 from torchref.oracle.verdict import Verdict
 
 Job = tuple[int, str, int]
-"""A mutant's place, a style, a seed."""
+"""A bug's place, a style, a seed."""
+BUGS = (*mutants.MUTANTS, *FRESH)
 
 
 def judge(job: Job) -> Outcome:
     """One bug in one style, in a process of its own."""
     torch.set_num_threads(1)
     place, style, seed = job
-    return judged(mutants.MUTANTS[place], style, seed)
+    return judged(BUGS[place], style, seed)
 
 
-def jobs(styles: str, names: Iterable[str], seed: int) -> list[Job]:
-    """Every mutant in every style in which it can be written."""
-    wanted = set(names)
+def jobs(styles: str, names: Iterable[str], seed: int, *, fresh: bool = False) -> list[Job]:
+    """Every mutant, or every fresh bug, in every style in which it can be written."""
+    wanted, answers = set(names), expected("fresh" if fresh else "")
     return [
         (place, style, seed)
-        for place, bug in enumerate(mutants.MUTANTS)
-        for style in expected()[bug.name].styles
-        if style in styles and (not wanted or bug.name in wanted)
+        for place, bug in enumerate(BUGS)
+        if bug.name in (wanted or answers) and bug.name in answers
+        for style in answers[bug.name].styles
+        if style in styles
     ]
 
 
@@ -172,6 +175,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seeds", type=int, default=0, help="correct code with so many seeds, instead of mutants")
     parser.add_argument("--time", action="store_true", help="how long checks take, instead of mutants")
+    parser.add_argument("--fresh", action="store_true", help="the bugs of tests/users/fresh.py instead")
     parser.add_argument("--every", action="store_true", help="list what has no diagnosis, too")
     parser.add_argument("-j", type=int, default=1, help="processes")
     arguments = parser.parse_args()
@@ -182,7 +186,7 @@ def main() -> None:
         if arguments.seeds:
             measure_seeds(pool.imap(correct, range(arguments.seeds)), arguments.seeds)
         else:
-            todo = jobs(arguments.styles, arguments.names, arguments.seed)
+            todo = jobs(arguments.styles, arguments.names, arguments.seed, fresh=arguments.fresh)
             measure_mutants(list(pool.imap(judge, todo, chunksize=4)), every=arguments.every)
 
 

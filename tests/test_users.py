@@ -44,7 +44,7 @@ def said(outcomes: Sequence[Outcome]) -> list[str]:
 
 
 def hold(outcomes: Sequence[Outcome]) -> None:
-    """What is asked for: all caught, 95% in the right place, 70% with the right diagnosis, at most 2% with a wrong one."""
+    """All caught, 95% in the right place, 70% with the right diagnosis, at most 2% with a wrong one."""
     count = len(outcomes)
     assert said([o for o in outcomes if not o.caught]) == []
     misplaced = [o for o in outcomes if not o.placed]

@@ -65,10 +65,10 @@ class Expected:
 
 
 @cache
-def expected() -> dict[str, Expected]:
-    """By the mutant's name."""
+def expected(within: str = "") -> dict[str, Expected]:
+    """By the mutant's name; those `within` the folder "fresh" are of `tests.users.fresh`."""
     found = {}
-    for table in sorted((Path(__file__).parent / "tables").glob("*.txt")):
+    for table in sorted((Path(__file__).parent / "tables" / within).glob("*.txt")):
         for line in table.read_text(encoding="utf-8").splitlines():
             if not line.startswith("#"):
                 name, kind, tensors, codes, styles = (field.strip() for field in f"{line} ".split(" | "))
