@@ -70,6 +70,30 @@ def test_a_hint_may_hold_under_a_condition() -> None:
     assert found.hint == "dx is wrong: it is twice what it should be (where the number of input channels > 5)"
 
 
+def test_a_condition_has_to_hold_on_the_second_seed() -> None:
+    def wide(t: Trial) -> bool:
+        return bool(t.given["x"].shape[1] > 5)
+
+    found = told(
+        "linear",
+        "dx",
+        lambda t: t.oracle["dx"] * (2 if wide(t) else 1),
+        later=lambda t: t.oracle["dx"] * (1 if wide(t) else 2),
+    )
+    assert found.code == ""
+
+
+def test_two_meanings_that_nothing_tells_apart_are_both_said() -> None:
+    def first_pixel(t: Trial) -> Any:
+        dx = np.array(t.oracle["dx"])
+        dx[..., 1::4] = 0  # of windows of two pixels, four apart
+        return dx
+
+    found = told("avgpool2d", "dx", first_pixel, "gaps")
+    assert found.code == "taps:last-skipped"
+    assert "or, which comes to the same in all cases: only the first pixel" in found.hint
+
+
 def test_correct_trials_have_no_diagnosis() -> None:
     runs = [[wronged(t, "dx", lambda t: None) for t in trials("linear", (), seed)] for seed in SEEDS]
     assert diagnose(problem("dx", *runs)) == Diagnosis("", "", ())
@@ -132,6 +156,13 @@ def test_float32_on_the_way() -> None:
     assert "cast up" in told("linear", "y", computed, "nobias").hint
     assert "dy rounded to float32" in told("linear", "grad weight", rounded, "plain equal n1").hint
     assert "as exact as float32" in told("linear", "y", somewhere, "plain equal").hint
+    loss = told("squared_error", "doutput", lambda t: t.oracle["doutput"] + 3e-8 * (t.dtype == "float64"), "sum long")
+    assert loss.code == ""  # a constant that is added, no rounding
+
+    def decayed(t: Trial) -> Any:
+        return t.oracle["grad weight"] * (1 + 3e-8 * noise(t, "grad weight") * (t.dtype == "float64"))
+
+    assert "as exact as float32" in told("l2_penalty", "grad weight", decayed).hint
 
 
 def typed(t: Trial, dtype: str) -> Trial:
@@ -146,6 +177,24 @@ def test_another_dtype(dtype: str) -> None:
     found = diagnose(problem("y", *runs))
     assert found.code == f"precision:{dtype}"
     assert dtype in found.hint
+
+
+def test_another_dtype_and_wrong_numbers() -> None:
+    runs = [[typed(t, "float32") for t in trials("linear", ("plain",), seed)] for seed in SEEDS]
+    wrong = [[replace(t, mine={**t.mine, "y": t.mine["y"] + 1}) for t in own] for own in runs]
+    assert diagnose(problem("y", *wrong)).code == ""
+
+
+def test_what_cannot_be_looked_at_is_left_out() -> None:
+    usual = [wronged(t, "dx", lambda t: 2 * t.oracle["dx"]) for t in trials("linear", ("plain",), SEEDS[0])]
+    for mine in ({}, {"dx": np.array("text")}):
+        assert seen([replace(t, mine=mine) for t in usual], "dx") == []
+    assert seen(usual, "y") == []
+    table = trials("conv2d", ("square-table",), SEEDS[0])
+    absent = "grad weight, absent links"
+    other = [replace(t, mine={"grad weight": np.zeros((1, 2))}) for t in table]
+    assert len(seen(table, absent)) == len(table)
+    assert seen(other, absent) == []
 
 
 def test_absent_links() -> None:
@@ -288,14 +337,12 @@ def test_what_trials_have_in_common() -> None:
     usual = [t for t in trials("conv2d", slugs, SEEDS[0]) if t.variety == "normal"]
 
     def wrong(rule: Any) -> str:
-        own = [
-            wronged(t, "dx", lambda t: 2 * t.oracle["dx"] if rule(t) else None) for t in usual
-        ]
+        own = [wronged(t, "dx", lambda t: 2 * t.oracle["dx"] if rule(t) else None) for t in usual]
         return common(seen(own, "dx"))
 
     assert wrong(lambda t: t.dtype == "float64") == "the dtype is float64"
     assert wrong(lambda t: t.case.config["padding"] != 0) == "padding > 0"
-    assert wrong(lambda t: len(t.given["x"]) > 2) == "the batch size > 2"
+    assert wrong(lambda t: t.case.slug == "uneven" or t.case.slug == "s2p0") == "stride > 1"
     assert wrong(lambda t: len(t.given["x"]) == 1) == "the batch size is 1"
     assert wrong(lambda t: t.seed > 0) == ""
 

@@ -272,11 +272,20 @@ def test_squared_error(code: str, tensor: str, wrong: Wrong) -> None:
 
 
 def follow(
-    t: Trial, name: str, sign: float = 1, mu: float = 1, gain: float = 1, decay: float = 1, after: bool = False
+    t: Trial,
+    name: str,
+    sign: float = 1,
+    mu: float = 1,
+    gain: float = 1,
+    decay: float = 1,
+    after: bool = False,
+    layouts: bool = False,
 ) -> Any:
     c, v, p, seen = t.case.config, 0.0, t.given[f"start {name}"].astype(float), []
     v = t.given.get(f"start velocity {name}", v)
-    for g in t.given[f"grad {name}"]:
+    for i, g in enumerate(t.given[f"grad {name}"]):
+        if layouts and i in (0, 5):  # those in Fortran order
+            g = g.ravel(order="F").reshape(g.shape)
         wd = decay * c.get("weight_decay", 0)
         g = g + (0 if after else wd * p)
         p = p - c["lr"] * wd * p if after else p
@@ -295,6 +304,7 @@ OPTIMISERS: list[tuple[str, str, Wrong]] = [
     ("optim:state-lost", "fc1.weight", lambda t: follow(t, "fc1.weight", mu=0)),
     ("optim:decay-after", "fc1.weight", lambda t: follow(t, "fc1.weight", after=True)),
     ("optim:decay-sign", "fc1.weight", lambda t: follow(t, "fc1.weight", decay=-1)),
+    ("order:fortran", "fc1.weight", lambda t: follow(t, "fc1.weight", layouts=t.variety == "odd layouts")),
     ("optim:decay-half", "s2.weight", lambda t: follow(t, "s2.weight", decay=0.5)),
     ("optim:decay-bias", "weighted.bias", lambda t: follow(t, "weighted.bias")),
     (

@@ -254,3 +254,15 @@ def per_map(t: Trial, name: str) -> Any:
 @pytest.mark.parametrize(("code", "tensor", "wrong"), SUBSAMPLED, ids=lambda v: v if isinstance(v, str) else "")
 def test_sub_sampling(code: str, tensor: str, wrong: Wrong) -> None:
     assert told("subsample2d", tensor, wrong, "plain overlap uneven").code == code
+
+
+def upright(t: Trial, axis: int) -> Any:
+    x, w = (torch.tensor(t.given[n]).unsqueeze(axis) for n in ("x", "weight"))
+    p, s = t.case.config["padding"], t.case.config["stride"]
+    y = F.conv2d(x, w, torch.tensor(t.given["bias"]), (1, s), (p, 0) if axis == 2 else (0, p)).flatten(2).numpy()
+    return y.reshape(t.oracle["y"].shape) if y.size == t.oracle["y"].size else None
+
+
+def test_a_signal_padded_across() -> None:
+    assert told("conv1d", "y", lambda t: upright(t, 2), "equal s1p0").code == "padding:swapped"
+    assert told("conv1d", "y", lambda t: np.roll(t.oracle["y"], 1, 2), "equal s1p0").code == "roll"

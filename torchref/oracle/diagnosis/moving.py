@@ -9,7 +9,7 @@ from torch import Tensor
 from torchref.flatten import Flatten
 from torchref.oracle.comparison import Array
 from torchref.oracle.diagnosis.convolving import hypothesis
-from torchref.oracle.diagnosis.hypothesis import Hypothesis, ImpossibleError, Seen
+from torchref.oracle.diagnosis.hypothesis import Hypothesis, Seen
 from torchref.oracle.diagnosis.ingredients import Leaves, batch, upstream
 from torchref.oracle.kinds.kind import Trial
 from torchref.oracle.thinning import Thinned
@@ -54,12 +54,9 @@ def flattened(tensor: str) -> Iterator[Hypothesis]:
         )
 
 
-def middle(room: Array, size: tuple[int, ...], *, corner: tuple[int, int] | None = None, swap: bool = False) -> Array:
-    """A view of where the image lies in the canvas: in its middle, at a corner, or with rows and columns exchanged."""
-    top, left = (int(c - s) // 2 for c, s in zip(room.shape[2:], size, strict=True))
-    top, left = (left, top) if swap else corner or (top, left)
-    if top + size[0] > room.shape[2] or left + size[1] > room.shape[3]:
-        raise ImpossibleError("no room")
+def middle(room: Array, size: tuple[int, ...], corner: tuple[int, int] | None = None) -> Array:
+    """A view of where the image lies in the canvas: in its middle, or at a place given."""
+    top, left = corner or (int(c - s) // 2 for c, s in zip(room.shape[2:], size, strict=True))
     return room[:, :, top : top + size[0], left : left + size[1]]
 
 
@@ -79,11 +76,6 @@ def canvases(tensor: str) -> Iterator[Hypothesis]:
     if tensor == "y":
         code, says = "shift", "the image lies in the canvas's top left corner, not in its middle"
     yield Hypothesis(code, f"{{it}}: {says}", lambda t: placed(t, lambda room, size: middle(room, size, corner=(0, 0))))
-    yield Hypothesis(
-        "padding:swapped",
-        "{it}: the borders of rows and columns are exchanged",
-        lambda t: placed(t, lambda room, size: middle(room, size, swap=True)),
-    )
     if tensor == "y":
         yield Hypothesis(
             "padding:value", "{it}: the border is 0, not the value given", lambda t: placed(t, middle, 0.0)

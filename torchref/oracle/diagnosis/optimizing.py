@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from torchref.oracle.comparison import Array
-from torchref.oracle.diagnosis.hypothesis import Hypothesis, ImpossibleError, Seen
+from torchref.oracle.diagnosis.hypothesis import Hypothesis, Seen
 from torchref.oracle.inputs import LAYOUTS
 from torchref.oracle.kinds.kind import Trial
 from torchref.oracle.optimizer import VELOCITY
@@ -40,8 +40,6 @@ class Rule:
     def course(self, trial: Trial, tensor: str) -> Array:
         """The parameter, or the velocity, after each step."""
         name = tensor.removeprefix(VELOCITY)
-        if f"start {name}" not in trial.given:
-            raise ImpossibleError("no such parameter")
         lr, mu, _ = numbers(trial, name)
         decay = self.decays(trial, name)
         p = trial.given[f"start {name}"].astype(np.float64)

@@ -9,7 +9,7 @@ import numpy as np
 
 from torchref.oracle.comparison import Array
 from torchref.oracle.diagnosis import ingredients
-from torchref.oracle.diagnosis.hypothesis import Hypothesis, ImpossibleError, Seen
+from torchref.oracle.diagnosis.hypothesis import Hypothesis, Seen
 from torchref.oracle.kinds.kind import Trial
 
 Factor = Callable[[Trial], float]
@@ -152,7 +152,5 @@ def reread(tensor: str, sample: Seen) -> Iterator[Hypothesis]:
 
 def misread(array: Array, written: tuple[int, ...], read: tuple[int, ...]) -> Array:
     """An array laid out with its axes in one order, and reshaped as if they were in another."""
-    if array.ndim != len(written):
-        raise ImpossibleError("other axes")
     flat = array.transpose(written).reshape([array.shape[axis] for axis in read])
     return flat.transpose(np.argsort(read))

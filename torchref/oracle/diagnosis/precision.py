@@ -37,21 +37,21 @@ def leak(looked: Sequence[Seen], tensor: str) -> tuple[str, str, str] | None:
     failed = [s for s in looked if s.failed and s.finite]
     if not failed or any(s.trial.dtype != "float64" or not _small(s) for s in failed):
         return None
-    if not _everywhere(looked):
-        return None
     if all((s.mine == s.mine.astype(np.float32)).all() for s in failed):
         return "precision:float32", SINGLE_RESULT, "result"
     for names in rounded_sets(failed[0].trial):
         if all(_meets(s, tensor, names) for s in failed):
             said = " and ".join(names)
             return "precision:float32", f"{{it}}: {said} rounded to float32 on the way (the error is about 6e-8)", said
-    return "precision:float32", SINGLE, "unknown"
+    return ("precision:float32", SINGLE, "unknown") if _random(failed) else None
 
 
-def _everywhere(looked: Sequence[Seen]) -> bool:
-    """Whether all normal trials in float64 failed in which more than a few numbers are computed, and not exactly."""
-    normal = [s for s in looked if s.trial.dtype == "float64" and s.trial.variety == "normal" and s.oracle.any()]
-    return all(s.failed for s in normal if s.oracle.size > 4 and error(s) > 0)
+def _random(failed: Sequence[Seen]) -> bool:
+    """Whether the errors go up and down as rounding does; a constant added somewhere, such as 1e-8, does not."""
+    errors = np.concatenate([(s.mine - s.oracle).ravel() for s in failed])
+    signs = np.sign(np.concatenate([s.oracle.ravel() for s in failed]))
+    both = [np.mean(e[e != 0] > 0) for e in (errors, errors * signs)]
+    return np.count_nonzero(errors) >= 10 and all(0.2 < up < 0.8 for up in both)
 
 
 def _small(s: Seen) -> bool:
