@@ -34,6 +34,15 @@ class Relu:
         return np.where(self.on, dy, 0)
 
 
+class Squash:
+    def forward(self, x: Any) -> Any:
+        self.y = np.tanh(x)
+        return self.y
+
+    def backward(self, dy: Any) -> Any:
+        return dy * (1 - self.y**2)
+
+
 class Stack:
     """Stateful layers in a list."""
 

@@ -112,11 +112,11 @@ def test_the_first_wrong_step_and_the_likely_mistake_are_named(update: Any, code
 
 
 def test_parameters_may_be_returned_read_or_laid_out_otherwise() -> None:
-    loop, module = Loop(scratch.SGD(0.1, 0.5).step), twin()
+    loop, module, x = Loop(scratch.SGD(0.1, 0.5).step), twin(), np.zeros(1)
     loop.net.load_state_dict({name: p.detach().numpy() for name, p in module.named_parameters()})
     sgd = scratch.SGD(0.1, 0.5)
     loop.update = sgd.step
-    velocities = lambda: {f"velocity {name}": v for name, v in sgd.velocity.items()}  # noqa: E731
+    velocities = lambda: {f"velocity {name}": v for name, v in sgd.velocity.items()} | {"velocity x": x}  # noqa: E731
     loop.returns = lambda value: {"loss": float(value), **loop.net.parameters(), **velocities()}
     verdict = oracle.compare_training(loop, module, torchref.SGD(0.1, 0.5), batches(), steps=3)
     assert verdict.passed, str(verdict)

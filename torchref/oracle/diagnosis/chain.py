@@ -59,11 +59,8 @@ def explain_backward(joined: Joined) -> Explained | None:
     if len(joined.order) > 1 and joined.order == joined.layers[: len(joined.order)]:
         return Explained("chain:order", "the layers' backward parts are called in forward order")
     for before, after in zip(joined.layers, joined.layers[1:], strict=False):
-        above, here = joined.arrived.get(after), joined.arrived.get(before)
-        passed_on = joined.dx.get(after)
-        if not isinstance(above, np.ndarray) or not isinstance(here, np.ndarray):
-            continue
-        if np.array_equal(above, here) and not np.array_equal(here, np.asarray(passed_on)):
+        above, here = joined.arrived[after], joined.arrived[before]
+        if np.array_equal(above, here) and not np.array_equal(here, joined.dx[after]):
             said = f"{before} is given the gradient at {after}'s output, not the dx that {after} returned"
             return Explained("chain:not-passed", said, before)
     return _names(joined)

@@ -92,25 +92,30 @@ def chain_of(module: nn.Module, x: Tensor) -> Chain:
     """
     calls, output = observed(module, x)
     layers: dict[str, nn.Module] = {}
-    guesses = []
-    signal = x
+    guesses: list[str] = []
     before = "the input"
-    for call in [*calls, Call("", nn.Identity(), output, output)]:
-        joining = glue(signal, call.x)
+
+    def join(given: Tensor, taken: Tensor, what: str) -> None:
+        """Add what is done between two layers."""
+        joining = glue(given, taken)
         if joining is None:
-            where = f"between {before} and {call.name or 'the output'}"
+            where = f"between {before} and {what}"
             raise ValueError(f"torch_module is no chain of layers: {where} it computes something that has no criterion")
         for name in joining:
             layers[_free(layers, f"{before}_{name}" if layers else name)] = GLUE[name]()
         if joining:
             guesses.append(f"torch's module goes through {', '.join(joining)} behind {before}")
-        if not call.name and call.layer is not module:
-            break
+
+    signal = x
+    for call in calls:
+        called = call.name or "layer"
+        join(signal, call.x, called)
         known = call.layer if isinstance(call.layer, Thinned) else understood(call.layer)
         if known is None:
-            raise ValueError(f"no criterion is known for {call.name}, {call.layer}")
-        layers[_free(layers, call.name or "layer")] = known
-        signal, before = call.y, call.name or "layer"
+            raise ValueError(f"no criterion is known for {called}, {call.layer}")
+        layers[_free(layers, called)] = known
+        signal, before = call.y, called
+    join(signal, output, "the output")
     held = [id(p) for layer in layers.values() for p in layer.parameters()]
     if sorted(held) != sorted(id(p) for p in module.parameters()):
         raise ValueError("torch_module has parameters outside of its layers, or a layer with parameters at work twice")

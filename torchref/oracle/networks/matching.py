@@ -181,10 +181,10 @@ def match_layers(
     for name in mine:
         if isinstance(said.get(name), str) and said[name] in theirs:
             ends[name] = said[name]
-        elif name in theirs:
-            ends[name] = name
         elif owner.get(name) in theirs:
             ends[name] = owner[name]
+        elif name in theirs and (not name.isdigit() or len(mine) == len(theirs)):  # places in a list are no names
+            ends[name] = name
     place = {name: i for i, name in enumerate(theirs)}
     anchors = [name for name in mine if name in ends]
     extra: list[str] = []
