@@ -108,7 +108,7 @@
 
     /* The side of a cell in pixels: three maps in a row where that leaves cells one can see, else one below the other. */
     measure() {
-      const room = this.canvases[0].closest(".maps").clientWidth || 900;
+      const room = this.canvases[0].closest(".view").clientWidth || 900;
       const beside = (room - 20 * (this.maps.length - 1)) / this.maps.length;
       const fit = (width) => Math.floor((width - AXIS - 2) / this.columns);
       const size = room >= 560 && fit(beside) >= Math.min(12, 250 / this.columns) ? fit(beside) : fit(room);
@@ -147,7 +147,7 @@
           this.square(pen, map, this.offset(this.index(row, column)), AXIS + column * size, AXIS + row * height, size, height, colours);
         }
       }
-      if (this.worst.every((i, axis) => axis >= this.leading || i === this.at[axis])) {
+      if (this.difference && this.worst.every((i, axis) => axis >= this.leading || i === this.at[axis])) {
         const [row, column] = this.rank > 1 ? this.worst.slice(-2) : [0, this.worst[0] || 0];
         const [x, y, corner] = [AXIS + (column + 1) * size - 1, AXIS + row * height, Math.max(4, Math.min(11, size / 2.5))];
         pen.fillStyle = colours.cursor;
@@ -266,7 +266,11 @@
 
   for (const home of document.querySelectorAll(".maps")) {
     home.replaceChildren();
-    for (const spec of data[home.dataset.finding]) views.push(new View(spec, home.dataset.tensor, home));
+    for (const spec of data[home.dataset.finding]) {
+      const part = make("div", { className: "view" });
+      home.append(part);
+      views.push(new View(spec, home.dataset.tensor, part));
+    }
   }
 
   for (const button of document.querySelectorAll(".copy")) {
