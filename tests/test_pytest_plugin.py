@@ -295,6 +295,25 @@ def test_parts_are_named_after_what_is_judged() -> None:
     assert gelu.parts == ("forward", "dx", "behaviour")
 
 
+def test_a_network_is_judged_forward_and_backward(pytester: pytest.Pytester) -> None:
+    homework = """
+        import scratch
+
+        class Net(scratch.MLP):
+            def backward(self, dy, cache):
+                dx, grads = super().backward(dy, cache)
+                return dx, {name: 2 * grad for name, grad in grads.items()}
+    """
+    tests = """
+        from torchref import oracle
+
+        test_net = oracle.conforms("homework:Net", like="mlp", cases="plain", dtypes="float64")
+    """
+    result = run(pytester, homework, tests, "-v")
+    result.assert_outcomes(passed=2, failed=1)
+    result.stdout.fnmatch_lines(["*::test_net?backward? FAILED*", "*reproduce: pytest *::test_net --oracle-seed 0"])
+
+
 def test_what_makes_no_sense_is_refused_at_once() -> None:
     with pytest.raises(ValueError, match="like is 'maxpole', expected one of"):
         oracle.conforms("homework:f,g", like="maxpole")

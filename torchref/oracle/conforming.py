@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from torchref.oracle.checking import check
 from torchref.oracle.judging import BEHAVIOUR
 from torchref.oracle.kinds import find
+from torchref.oracle.kinds.networks import find_network
 from torchref.oracle.reports.words import clean, headline
 from torchref.oracle.subjects.guard import Guard
 from torchref.oracle.subjects.loading import load
@@ -23,6 +24,8 @@ EXERCISE = "__oracle_exercise__"
 """Attribute of a decorated class."""
 SILENT = {"construction": 0, "forward": 0, "step": 0, "backward": 1}
 """What did not answer, and the column that says so."""
+NETWORK = ("forward", "backward")
+"""The parts of a whole network, beside its behaviour; its layers are named in the report."""
 
 
 class Outcome(NamedTuple):
@@ -51,9 +54,11 @@ class Exercise:
         self.pytestmark: list[Any] = []
         self.make: Callable[[], Any] | None = None
         plain_function = len(candidates) == 1 and inspect.isfunction(candidates[0])
-        whole = SimpleNamespace(backward=not plain_function)
-        kind = find(like, options.get("shape"))
-        self._places = tuple(_part(column, kind.family) for column in kind.columns(whole))
+        self._places: tuple[str, ...] = NETWORK
+        if not isinstance(like, str) or find_network(like) is None:
+            kind = find(like, options.get("shape"))
+            columns = kind.columns(SimpleNamespace(backward=not plain_function))
+            self._places = tuple(_part(column, kind.family) for column in columns)
         self.parts = (*dict.fromkeys(self._places), BEHAVIOUR)
         self._known: dict[int, dict[str, Outcome]] = {}
 
@@ -109,7 +114,11 @@ class Exercise:
         return "", given
 
     def _outcomes(self, verdict: Verdict, candidates: tuple[Any, ...]) -> Iterator[tuple[str, Outcome]]:
-        part_of = dict(zip(verdict.columns[:-1], self._places, strict=False))  # fewer where there is no backward part
+        own = [column for column in verdict.columns if column != BEHAVIOUR]
+        if self._places is NETWORK:
+            part_of = dict.fromkeys(own, "backward") | {"forward": "forward", "loss": "forward"}
+        else:
+            part_of = dict(zip(own, self._places, strict=False))  # fewer where there is no backward part
         silent = {name: self.parts[min(place, len(self.parts) - 1)] for name, place in SILENT.items()}
         blamed: dict[str, list[str]] = {}
         for finding in verdict.findings:
