@@ -219,6 +219,10 @@ def _smooth(output: Array, target: Array) -> Array:
     return 0.9 * onehot + 0.1 / output.shape[1]
 
 
+def _weights(output: Array, target: Array) -> Array:
+    return np.array([0.5, 1.0, 2.0, 0.25], output.dtype)[target]
+
+
 LOSSES: dict[str, tuple[Any, Loss]] = {
     "binary cross-entropy": (
         nn.BCEWithLogitsLoss(),
@@ -240,6 +244,13 @@ LOSSES: dict[str, tuple[Any, Loss]] = {
         Loss(
             lambda z, t: -(_smooth(z, t) * LogSoftmax().forward(z)[0]).sum() / len(z),
             lambda z, t: (np.exp(LogSoftmax().forward(z)[0]) - _smooth(z, t)) / len(z),
+        ),
+    ),
+    "weighted classes": (
+        nn.CrossEntropyLoss(torch.tensor([0.5, 1.0, 2.0, 0.25]), reduction="sum"),
+        Loss(
+            lambda z, t: -(_weights(z, t) * LogSoftmax().forward(z)[0][np.arange(len(z)), t]).sum(),
+            lambda z, t: _weights(z, t)[:, None] * (np.exp(LogSoftmax().forward(z)[0]) - np.eye(4, dtype=z.dtype)[t]),
         ),
     ),
     "log cosh": (

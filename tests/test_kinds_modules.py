@@ -240,9 +240,12 @@ def test_a_loss_near_a_kink_is_said_to_be_so() -> None:
         (nn.GELU(), None, ValueError, "shape is None"),
         (nn.LayerNorm(6), (3, 5), ValueError, "like fails on x of shape"),
         (nn.Dropout(0.5), (3, 5), ValueError, "draws random numbers"),
+        (nn.LazyLinear(4), (3, 5), ValueError, "parameters without a shape"),
+        (nn.Bilinear(4, 4, 2), (6, 4), ValueError, r"dense: gives \(6, 2\) of torch.float64, expected a scalar"),
         (nn.LSTM(5, 4), (2, 3, 5), ValueError, "gives a tuple"),
         (lambda x: x.double(), (3, 5), ValueError, "gives a tensor of torch.float64 for x of torch.float32"),
         (nn.MSELoss(reduction="none"), (6, 4), ValueError, "expected a scalar"),
+        (lambda z, t: float((z - t).sum()), (6, 4), ValueError, "dense: gives a .*float.*, expected a scalar"),
         (lambda z, t: (z - t).sum() / 0, (6, 4), ValueError, "dense: gives"),
     ],
 )

@@ -60,10 +60,15 @@ class LossKind:
         """Whether the target are class labels."""
         return not self.dense or LABELS in case.needs
 
+    def build(self, case: Case, dtype: str) -> nn.Module:  # noqa: ARG002  # ours have no numbers of their own
+        """The twin of a case."""
+        twin: nn.Module = self.twin(**case.config)
+        return twin
+
     def run(self, subject: Subject, case: Case, dtype: str, variety: str, seed: int) -> Trial:
         """Run a candidate once beside the oracle; whatever it does, a `Trial` comes back."""
         draw = Draw(seed, (self.name, case.slug, dtype, variety))
-        reference: nn.Module = self.twin(**case.config)
+        reference = self.build(case, dtype)
         output, target = self.draw(draw, case, dtype, variety)
         output = subject.arrange("output", output)
         given = {"output": output, "target": target}

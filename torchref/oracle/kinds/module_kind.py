@@ -147,6 +147,8 @@ def kind_of(like: Callable[..., Any], shape: tuple[int, ...] | None) -> Kind:
     if is_loss(like):
         return loss_kind_of(like, shape, title)
     module = like if isinstance(like, nn.Module) else Function(like)
+    if any(isinstance(p, nn.parameter.UninitializedParameter) for p in module.parameters()):
+        raise ValueError(f"{title} has parameters without a shape, expected it to have been run once")
     y = probe(module, shape, title)
     known = understood(module)
     x = _normal(shape, torch.float64)

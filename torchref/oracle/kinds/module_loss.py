@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn.modules.loss import _Loss
 
-from torchref.loss import CrossEntropy, SquaredError
+from torchref.loss import CrossEntropy
 from torchref.oracle.candidate import to_tensor
 from torchref.oracle.comparison import Array, Comparison
 from torchref.oracle.inputs import LAYOUTS
@@ -47,6 +47,10 @@ class ModuleLossKind(LossKind):
     def labelled(self, case: Case) -> bool:  # noqa: ARG002
         """Whether the target are class labels."""
         return self.target == "labels"
+
+    def build(self, case: Case, dtype: str) -> nn.Module:
+        """A copy in that precision: weights of classes, for instance, have one."""
+        return super().build(case, dtype).to(getattr(torch, dtype))
 
     def run(self, subject: Subject, case: Case, dtype: str, variety: str, seed: int) -> Trial:
         """Run a candidate once beside the oracle, away from kinks if that can be had."""
@@ -89,11 +93,11 @@ def away_from_kinks(run: Callable[[int], Trial], seed: int) -> Trial:
 
 
 def is_loss(like: Any) -> bool:
-    """Whether it is torch's or torchref's, or has two arguments without defaults."""
-    if isinstance(like, nn.Module):
-        return isinstance(like, (_Loss, SquaredError, CrossEntropy))
+    """Whether it is one of torch's losses, or has two arguments without defaults."""
+    if isinstance(like, _Loss):
+        return True
     try:
-        given = inspect.signature(like).parameters.values()
+        given = inspect.signature(like.forward if isinstance(like, nn.Module) else like).parameters.values()
     except (TypeError, ValueError):
         return False
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -162,11 +166,12 @@ def _trouble(module: nn.Module, shape: tuple[int, ...], kind: str) -> str:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 warnings.filterwarnings("error", "Using a target size")  # of another shape than the output's
-                value = copy.deepcopy(module)(output, target)
+                value = copy.deepcopy(module).to(output.dtype)(output, target)
         except Exception as error:
             return f"{type(error).__name__}: {error}".splitlines()[0]
         if not isinstance(value, torch.Tensor) or value.shape != () or value.dtype != output.dtype:
-            return f"gives {value!r:.60}, expected a scalar of {output.dtype}"
+            came = f"{tuple(value.shape)} of {value.dtype}" if isinstance(value, torch.Tensor) else f"a {type(value)}"
+            return f"gives {came}, expected a scalar of {output.dtype}"
         if not value.isfinite():
             return f"gives {float(value)}"
     return ""
