@@ -33,7 +33,7 @@ def _activation(
         for slug, (shape, needs) in shapes.items()
     ]
     for setting in others:
-        slug = ",".join(f"{key}{value:g}" for key, value in setting.items())
+        slug = "-".join(f"{key}{value:g}" for key, value in setting.items())
         cases.append(Case(slug, _label(setting, (3, 5)), setting, (3, 5), frozenset({"settings"}), thorough=True))
     features = COMMON | ({"settings": f"other {', '.join(plain)} than the usual"} if others else {})
     return LayerKind(
