@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from torchref.oracle.subjects.names import assign
@@ -13,16 +14,17 @@ VARIABLE = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 
 def named(function: Any) -> str:
     """What a function, class or object is called in reports."""
-    while hasattr(function, "func"):  # functools.partial
+    while isinstance(function, partial):
         function = function.func
-    return str(getattr(function, "__name__", type(function).__name__))
+    name = getattr(function, "__name__", None)
+    return name if isinstance(name, str) else type(function).__name__
 
 
 def parameters_of(function: Callable[..., Any]) -> list[Parameter] | None:
     """The arguments of a function; None if Python does not know them, or it takes any."""
     try:
         found = list(inspect.signature(function).parameters.values())
-    except (TypeError, ValueError):
+    except Exception:  # what has none, and what has one of its own that cannot be read
         return None
     return None if found and all(p.kind in VARIABLE for p in found) else found
 

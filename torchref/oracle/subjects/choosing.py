@@ -111,7 +111,11 @@ def adapted(adapter: Adapter, kind: Kind, said: Declared, title: str) -> Theirs:
 
 def is_function(thing: Any) -> bool:
     """Whether something is a function rather than an object that can be called."""
-    return inspect.isroutine(thing) or isinstance(thing, partial | np.ufunc) or hasattr(thing, "__wrapped__")
+    return (
+        inspect.isroutine(thing)
+        or isinstance(thing, partial | np.ufunc)
+        or inspect.getattr_static(thing, "__wrapped__", None) is not None
+    )
 
 
 def makes(function: Any, kind: Kind) -> bool:

@@ -10,8 +10,8 @@ SYNONYMS: dict[str, str] = {
     "doutput dvalues dvalue topgrad gradoutputs accumgrad",
     "cache": "cache caches ctx context saved tape memory mem state aux residuals",
     "y": "y out output outputs yout result activated activation",
-    "weight": "weight weights w theta kernel kernels filter filters coefficient coefficients coef gain",
-    "bias": "bias biases b offset biasvector",
+    "weight": "weight weights w theta kernel kernels filter filters coefficient coefficients coef gain gamma",
+    "bias": "bias biases b offset biasvector beta",
     "use_bias": "usebias withbias hasbias bias",
     "stride": "stride strides s step steps",
     "padding": "padding pad pads p zeropad zeropadding paddingsize padsize",
@@ -55,8 +55,8 @@ SYNONYMS: dict[str, str] = {
     "state": "state velocities cache velocity memory",
     "shape": "shape size dims",
     "fan_in": "fanin",
-    "settings": "convparam convparams poolparam poolparams dropoutparam dropoutparams param hparameters hparams "
-    "hyperparameters config cfg options opts parameters params hparam",
+    "settings": "convparam convparams poolparam poolparams dropoutparam dropoutparams bnparam lnparam gnparam param "
+    "hparameters hparams hyperparameters hparam config cfg options opts parameters params",
 }
 """By role, in plain letters (`plain`), the most usual first."""
 

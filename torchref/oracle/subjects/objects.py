@@ -17,7 +17,7 @@ from torchref.oracle.subjects.declared import Declared
 from torchref.oracle.subjects.names import assign
 from torchref.oracle.subjects.object_candidate import ObjectCandidate
 from torchref.oracle.subjects.parts import BACKWARD, DERIVATIVE, FORWARD, RESET, bound, find, method
-from torchref.oracle.subjects.places import Place, at, find_parameters
+from torchref.oracle.subjects.places import Place, at, find_parameters, read
 from torchref.oracle.subjects.sources import Source
 from torchref.oracle.subjects.subject import Misbehaviour
 from torchref.oracle.subjects.theirs import Theirs
@@ -164,7 +164,7 @@ class Objects(Theirs):
             return {name: place for name, place in places.items() if isinstance(place.get(), np.ndarray)}
         if missing := [name for name in own if name not in places]:
             raise Misbehaviour("construction", f"keeps no {' and no '.join(missing)} on the layer, where it can be set")
-        load = getattr(layer, "load_state_dict", None)
+        load = read(layer, "load_state_dict")
         if load is not None and where is None:
             self.maker.run(
                 "construction", load, {name: self.give(name, array, "construction") for name, array in own.items()}

@@ -14,6 +14,7 @@ from torchref.oracle.subjects.calls import Call, parameters_of, understand
 from torchref.oracle.subjects.declared import Declared
 from torchref.oracle.subjects.names import assign
 from torchref.oracle.subjects.parts import STEP, bound, find
+from torchref.oracle.subjects.places import read
 from torchref.oracle.subjects.settings import Settings
 from torchref.oracle.subjects.sources import Source
 from torchref.oracle.subjects.subject import Misbehaviour
@@ -36,10 +37,10 @@ class Optimizers(Theirs):
         function = self.part if thing is None else bound(thing, self.part)
         self.step_call = self._understand_step(function)
         takes = self.make_call or self.step_call
-        self.shows = hasattr(thing, "state_dict") and hasattr(thing, "load_state_dict")
-        read = self._read()
+        self.shows = callable(read(thing, "state_dict")) and callable(read(thing, "load_state_dict"))
+        known = self._read()
         for feature, setting in (("momentum", "momentum"), ("decay", "weight_decay")):
-            if source.thing is None and (not takes.has(setting) or setting not in read):
+            if source.thing is None and (not takes.has(setting) or setting not in known):
                 self.lacks[feature] = f"{takes.name} takes no {setting}"
         if self.single:
             self.lacks["names"] = f"{self.step_call.name} takes one array"

@@ -41,7 +41,11 @@ class Place:
 
 def attributes(thing: Any) -> dict[str, str]:
     """The names of an object's attributes by their plain letters."""
-    return {plain(name): name for name in reversed(dir(thing)) if not name.startswith("__")}
+    try:
+        names = dir(thing)
+    except Exception:  # its own __dir__ raises
+        names = []
+    return {plain(name): name for name in reversed(names) if not name.startswith("__")}
 
 
 def read(thing: Any, name: str) -> Any:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from torchref.oracle.subjects.guard import Guard
+from torchref.oracle.subjects.subject import Misbehaviour
 
 
 @dataclass(frozen=True)
@@ -28,5 +29,10 @@ class Source:
     thing: Any = None
 
     def copy(self, guard: Guard) -> Any:
-        """A copy of the one object; None if there is none."""
-        return None if self.thing is None else guard.call("construction", copy.deepcopy, self.thing)
+        """A copy of the one object, or itself if it cannot be copied; None if there is none."""
+        if self.thing is None:
+            return None
+        try:
+            return guard.call("construction", copy.deepcopy, self.thing)
+        except Misbehaviour:
+            return self.thing

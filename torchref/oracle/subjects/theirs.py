@@ -56,6 +56,12 @@ class Theirs(ABC):
         self.settings = [
             name for name in dict.fromkeys([*kind.settings, *configs]) if name not in (*kind.parameters, "bias")
         ]
+        asked = inspect.signature(kind.twin).parameters
+        self.defaults: dict[str, Any] = {
+            name: asked[name].default
+            for name in self.settings
+            if name in asked and asked[name].default is not inspect.Parameter.empty
+        }
         self.masked: bool = getattr(kind, "masked", False)
 
     def guess(self, sentence: str) -> None:
@@ -135,8 +141,7 @@ class Theirs(ABC):
         """Whether a setting has the value that code without it has, or follows from the parameters."""
         if name in FOLLOWS and self.kind.parameters:
             return name != "kernel_size" or ("weight" in self.kind.parameters and len(self.kind.axes["weight"]) > 1)
-        asked = inspect.signature(self.kind.twin).parameters
-        default: Any = asked[name].default if name in asked else None
+        default = self.defaults.get(name, inspect.Parameter.empty)
         if default is None and name == "stride":
             default = config["kernel_size"]
         return bool(np.array_equal(config[name], default))
@@ -150,13 +155,16 @@ class Theirs(ABC):
 
     def values(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """A configuration by role: the settings, the halves of pairs, and a dict of them all."""
-        asked = inspect.signature(self.kind.twin).parameters
-        values = {name: asked[name].default for name in self.settings if name in asked}
-        values = {name: value for name, value in values.items() if value not in (None, inspect.Parameter.empty)}
+        values = {name: value for name, value in self.defaults.items() if value is not None}
         values |= {name: config[name] for name in self.settings if name in config}
         values |= {"1-p": 1 - values["p"]} if "p" in values else {}
         values |= {f"{n}[{i}]": half(values[n], i) for n in HALVES if n in values for i in (0, 1)}
-        return values | {"settings": Settings(values), "training": True, "rng": np.random.default_rng(0), "seed": 0}
+        return values | {
+            "settings": Settings({**values, "mode": "train"}),
+            "training": True,
+            "rng": np.random.default_rng(0),
+            "seed": 0,
+        }
 
     def roles(self) -> list[str]:
         """The roles of what a configuration gives."""
