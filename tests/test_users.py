@@ -76,3 +76,10 @@ def test_all_bugs_in_every_style(seed: int) -> None:
 def test_500_seeds_of_correct_code(block: int) -> None:
     found = [one for seed in range(25 * block, 25 * block + 25) for one in measure_oracle.correct(seed)]
     assert [one for one in found if one.findings] == []
+
+
+@pytest.mark.slow
+@pytest.mark.no_cover
+def test_bugs_that_no_hypothesis_was_written_beside(seed: int) -> None:
+    outcomes = verdicts(measure_oracle.jobs("psn", [], seed, fresh=True))
+    assert said([o for o in outcomes if not o.caught or not o.placed]) == []
