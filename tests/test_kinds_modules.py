@@ -17,6 +17,7 @@ from torchref import oracle
 from torchref.oracle.kinds import find
 from torchref.oracle.kinds.module_kind import ModuleKind
 from torchref.oracle.kinds.module_loss import ModuleLossKind
+from torchref.oracle.subjects.subject import Misbehaviour
 
 FAST = ("GELU", "batch norm of maps", "block", "attention")
 
@@ -231,6 +232,15 @@ def test_a_loss_near_a_kink_is_said_to_be_so() -> None:
     trial = next(trials(kind, FreeSubject(lambda: made)))
     assert not [c for c in trial.comparisons if c.tensor in ("loss", "doutput")]
     assert "kink" in trial.incidents[0].what
+    calls = []
+
+    def silent(z: Any, _: Any) -> Any:
+        calls.append(z)
+        raise Misbehaviour("forward", "runs into the time limit", hangs=True)
+
+    trial = next(trials(kind, FreeSubject(lambda: handmade.Loss(silent, silent))))
+    assert [c.tensor for c in trial.failures] == ["forward"]
+    assert len(calls) == 1
 
 
 @pytest.mark.parametrize(
