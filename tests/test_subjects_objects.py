@@ -438,3 +438,15 @@ def test_normalisation_as_cs231n_has_it() -> None:
 
     verdict = oracle.check(forward, backward, like=torch.nn.BatchNorm1d(4), shape=(7, 4))
     assert verdict.passed, str(verdict)
+
+
+def test_what_can_be_made_the_second_time_only(plain: Any) -> None:
+    made: list[int] = []
+
+    def make(in_features: int, out_features: int) -> Any:
+        made.append(in_features)
+        if len(made) == 1:
+            raise NotImplementedError
+        return hand.InDicts(in_features, out_features)
+
+    assert "raises NotImplementedError" in plain(make)

@@ -36,11 +36,12 @@ class Objects(Theirs):
         self.derivative = ""
         self.reset = ""
         self.backward = self.adapter.backward is not None
-        self._understand(self._first())
+        self.trouble: Misbehaviour | None = None
+        if (layer := self._first()) is not None:
+            self._understand(layer)
 
     def _first(self) -> Any:
-        """A layer of the first configuration that can be made."""
-        first = None
+        """A layer of the first configuration that can be made; None if none can, and why."""
         for case in self.kind.cases:
             config = {**case.config, **({"dtype": np.dtype("float64")} if self.kind.parameters else {})}
             twin = self.kind.twin(**case.config)
@@ -48,11 +49,10 @@ class Objects(Theirs):
             try:
                 return self.build(config, self.copies(parameters))
             except Misbehaviour as trouble:
-                first = first or trouble
+                self.trouble = self.trouble or trouble
                 if trouble.hangs or trouble.missing:
                     break
-        assert first is not None
-        raise first
+        return None
 
     def _understand_maker(self) -> Call:
         maker = self.source.make
@@ -136,7 +136,9 @@ class Objects(Theirs):
         """A candidate with copies of these parameters."""
         own = self.copies(parameters)
         layer = self.build(config, own)
-        assert self.forward_call is not None
+        if self.forward_call is None:  # the second time it can be made
+            assert self.trouble is not None
+            raise self.trouble
         given = self.make_call is not None and self.make_call.has("weight")
         places = self._fill(layer, own, given=given)
         forward = replace(self.forward_call, function=bound(layer, self.forward_method))
