@@ -273,6 +273,26 @@ def test_a_step_that_changes_the_gradient(slugs: str, code: str) -> None:
     assert behaved(fault[0], fault, kind="sgd", slugs=slugs).code == code
 
 
+def test_what_accumulates_explains_a_gradient() -> None:
+    fault = Comparison(
+        "rerun", "5 purity", np.inf, "grad weight differ in a rerun; each pass adds the same to grad weight"
+    )
+    runs = []
+    for seed in SEEDS:
+        wrong = [
+            wronged(t, "grad weight", lambda t: noise(t, "grad weight")) for t in trials("linear", ("plain",), seed)
+        ]
+        runs.append([replace(t, comparisons=(*t.comparisons, fault)) for t in wrong])
+    assert diagnose(problem("grad weight", *runs)).code == "memory:accumulated"
+
+
+def test_conduct_speaks_the_users_names() -> None:
+    fault = Comparison("rerun", "5 purity", np.inf, "grad weight differ in a rerun")
+    runs = [[replace(t, comparisons=(fault,)) for t in trials("linear", ("plain",), seed)] for seed in SEEDS]
+    named = replace(problem("rerun", *runs), called=lambda name: "dW" if name == "grad weight" else name)
+    assert "dW differ" in diagnose(named).hint
+
+
 def test_conduct_that_is_right_on_the_second_seed_is_not_explained() -> None:
     fault = Comparison("y is not aliased", "5 purity", np.inf, "y is a view of x")
     first = [replace(t, comparisons=(fault,)) for t in trials("linear", ("plain",), SEEDS[0])]

@@ -1,5 +1,6 @@
 """Ways of behaving that are wrong: memory of earlier calls, arguments changed, arrays shared."""
 
+import re
 from collections.abc import Sequence
 
 from torchref.oracle.diagnosis.diagnosis import Diagnosis, Problem
@@ -10,6 +11,11 @@ AGAIN = "when called again or on another batch size"
 GROWS = "each pass adds the same to"
 """How a comparison of conduct says that results grow from pass to pass."""
 
+ACCUMULATED = (
+    "memory:accumulated",
+    "the gradient is added to that of the earlier calls; set it to zero, or assign instead of adding",
+)
+
 
 def explain(problem: Problem) -> Diagnosis:
     """The mistake behind a comparison of conduct, from which of them fail together; the same on both seeds."""
@@ -18,7 +24,15 @@ def explain(problem: Problem) -> Diagnosis:
     if first is None or read(problem.tensor, problem.again()) != first:
         return Diagnosis("", "", evidence)
     code, says = first
-    return Diagnosis(code, says, evidence)
+    return Diagnosis(code, re.sub(r"grad [\w.]+", lambda found: problem.called(found[0]), says), evidence)
+
+
+def accumulates(problem: Problem) -> bool:
+    """Whether a rerun was seen to add to a gradient, on both seeds: then its numbers depend on earlier calls."""
+    return all(
+        any(GROWS in c.fault and problem.tensor in c.fault.split(GROWS)[1] for t in trials for c in t.failures)
+        for trials in (problem.trials, problem.again())
+    )
 
 
 def evidence_of(problem: Problem) -> tuple[str, ...]:
@@ -87,10 +101,7 @@ def remembered(tensor: str, failing: dict[str, str]) -> tuple[str, str] | None:
     fault = failing[tensor]
     rerun = failing.get("rerun", "")
     if GROWS in rerun:
-        return (
-            "memory:accumulated",
-            "the gradient is added to that of the earlier calls; set it to zero, or assign instead of adding",
-        )
+        return ACCUMULATED
     if tensor.endswith("returned anew"):
         return (
             "memory:buffer",

@@ -51,7 +51,7 @@ def _random(failed: Sequence[Seen]) -> bool:
     errors = np.concatenate([(s.mine - s.oracle).ravel() for s in failed])
     signs = np.sign(np.concatenate([s.oracle.ravel() for s in failed]))
     both = [np.mean(e[e != 0] > 0) for e in (errors, errors * signs)]
-    return np.count_nonzero(errors) >= 10 and all(0.2 < up < 0.8 for up in both)
+    return int(np.count_nonzero(errors)) >= 10 and all(0.2 < up < 0.8 for up in both)
 
 
 def _small(s: Seen) -> bool:

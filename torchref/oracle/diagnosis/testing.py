@@ -23,7 +23,7 @@ from torchref.oracle.diagnosis import (
     tampering,
     windows,
 )
-from torchref.oracle.diagnosis.conduct import evidence_of, explain
+from torchref.oracle.diagnosis.conduct import ACCUMULATED, accumulates, evidence_of, explain
 from torchref.oracle.diagnosis.diagnosis import Diagnosis, Problem
 from torchref.oracle.diagnosis.evidence import PLACES, evidence, located
 from torchref.oracle.diagnosis.hypothesis import ABSENT, Hypothesis, Seen, contradicted, holds, seen
@@ -91,7 +91,7 @@ def explanation(problem: Problem, looked: Sequence[Seen]) -> tuple[str, str] | N
     for code, (says, place) in PLACES.items():
         if located(place, looked) and located(place, again(problem)):
             return code.split(" ")[0], says
-    return None
+    return ACCUMULATED if accumulates(problem) else None
 
 
 def natural(looked: Sequence[Seen]) -> str:
