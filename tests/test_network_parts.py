@@ -39,14 +39,65 @@ def test_chains_have_their_layers_in_the_order_of_computation() -> None:
     assert taken(Ending()) == ["tanh", "fc", "fc_softmax"]
 
 
-def test_what_is_no_chain_is_refused() -> None:
-    with pytest.raises(ValueError, match="between fc and the output it computes something"):
-        taken(own.Residual())
-    with pytest.raises(ValueError, match="no criterion is known for 1, GELU"):
-        taken(nn.Sequential(nn.Linear(5, 4), nn.GELU()))
+def test_what_is_no_chain_is_taken_in_blocks_or_whole() -> None:
+    found = chain.chain_of(chain.prepared(own.Residual(), torch.float64), X)
+    assert list(found.layers) == ["network"]
+    assert "between fc and the output it computes something else than layers" in found.guesses[0]
+    assert taken(nn.Sequential(nn.Linear(5, 5), own.Residual(), nn.Tanh())) == ["0", "1", "2"]
     fc = nn.Linear(5, 5)
-    with pytest.raises(ValueError, match="a layer with parameters at work twice"):
-        taken(nn.Sequential(fc, fc))
+    assert taken(nn.Sequential(fc, fc)) == ["network"]
+
+    class Both(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.mix = nn.Bilinear(5, 5, 4)
+
+        def forward(self, x: Any) -> Any:
+            return self.mix(x, x)
+
+    assert taken(Both()) == ["network"]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_what_has_no_rule_is_measured(dtype: str) -> None:
+    class Adding(own.Dense):
+        """x + x @ W + b."""
+
+        def forward(self, x: Any) -> Any:
+            return super().forward(x) + x
+
+        def backward(self, dy: Any) -> Any:
+            return super().backward(dy) + dy
+
+    torch.manual_seed(0)
+    twin = nn.Sequential(nn.Linear(5, 5), own.Residual(), nn.Softplus(), nn.Linear(5, 3))
+
+    class Softplus(own.Relu):
+        def forward(self, x: Any) -> Any:
+            self.x = x
+            return np.logaddexp(0, x).astype(x.dtype)
+
+        def backward(self, dy: Any) -> Any:
+            return dy / (1 + np.exp(-self.x))
+
+    x, target = X.numpy().astype(dtype), np.array([0, 2, 1])
+    ends = own.Dense(5, 5, dtype), own.Dense(5, 3, dtype)
+    mine = own.Stack([ends[0], Adding(5, 5, dtype), Softplus(), ends[1]])
+    said = {"0.W": ("0.weight", "IO"), "1.W": ("1.fc.weight", "IO")}
+    verdict = oracle.compare(mine, twin, x, target, map=said, my_loss=own.softmax_loss)
+    assert verdict.passed, str(verdict)
+    assert verdict.worst > 1e-3
+    assert any("no rule is known for 2, Softplus" in text for text in verdict.guesses)
+
+    class Halved(Softplus):
+        def backward(self, dy: Any) -> Any:
+            return super().backward(dy) * (1 + (1e-10 if dtype == "float64" else 1e-4))
+
+    mine.layers[2] = Halved()
+    found = oracle.compare(mine, twin, x, target, map=said).findings
+    assert [(f.layer, f.tensor) for f in found] == [("2", "dx")]
+    kink = oracle.compare(own.Stack([own.Relu()]), nn.Sequential(nn.Hardtanh()), np.ones((2, 3)))
+    assert any("too near a kink of 0" in text for text in kink.remarks)
 
 
 def test_losses_are_known_by_module_function_and_name() -> None:

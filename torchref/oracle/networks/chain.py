@@ -20,15 +20,21 @@ class Chain(NamedTuple):
     guesses: tuple[str, ...]
 
 
+class NoChainError(ValueError):
+    """A module is no chain of layers."""
+
+
 class Call(NamedTuple):
-    """One layer at work."""
+    """One layer at work; x is None where it is not given one tensor."""
 
     name: str
     layer: nn.Module
-    x: Tensor
-    y: Tensor
+    x: Any
+    y: Any
 
 
+WHOLE = "network"
+"""What a module is called that is taken as one layer."""
 GLUE: dict[str, Callable[[], nn.Module]] = {
     "flatten": torchref.Flatten,
     "relu": torchref.ReLU,
@@ -52,27 +58,28 @@ def prepared(module: nn.Module, dtype: torch.dtype) -> nn.Module:
     return copied
 
 
-def leaves(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
-    """The layers by joined name: modules without modules in them, and those the criteria know whole."""
+def leaves(module: nn.Module, prefix: str = "", *, deep: bool = True) -> Iterator[tuple[str, nn.Module]]:
+    """The layers by joined name: modules without modules in them; unless `deep`, those with their own forward too."""
     children = list(module.named_children())
-    if not children or isinstance(module, Thinned):
+    whole = not deep and prefix and type(module).forward is not nn.Sequential.forward
+    if not children or isinstance(module, Thinned) or whole:
         yield prefix, module
         return
     for name, child in children:
-        yield from leaves(child, f"{prefix}.{name}" if prefix else name)
+        yield from leaves(child, f"{prefix}.{name}" if prefix else name, deep=deep)
 
 
-def observed(module: nn.Module, x: Tensor) -> tuple[list[Call], Tensor]:
+def observed(module: nn.Module, x: Tensor, *, deep: bool) -> tuple[list[Call], Tensor]:
     """Every layer's call in one forward pass, in order, and the output."""
     calls: list[Call] = []
 
     def noting(name: str) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
         def hook(layer: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-            calls.append(Call(name, layer, args[0], output))
+            calls.append(Call(name, layer, args[0] if len(args) == 1 else None, output))
 
         return hook
 
-    handles = [layer.register_forward_hook(noting(name)) for name, layer in leaves(module)]
+    handles = [layer.register_forward_hook(noting(name)) for name, layer in leaves(module, deep=deep)]
     try:
         with torch.no_grad():
             output: Tensor = module(x)
@@ -83,49 +90,64 @@ def observed(module: nn.Module, x: Tensor) -> tuple[list[Call], Tensor]:
 
 
 def chain_of(module: nn.Module, x: Tensor) -> Chain:
-    """The chain that a module (`prepared`) is on this input.
+    """The chain that a module (`prepared`) is on this input: of its layers, of its blocks, or else of itself alone."""
+    for deep in (True, False):
+        try:
+            return _chain(module, x, deep=deep)
+        except NoChainError as error:
+            why = str(error)
+    return Chain({WHOLE: module}, (f"torch's module is taken as one layer: {why}",))
+
+
+def _chain(module: nn.Module, x: Tensor, *, deep: bool) -> Chain:
+    """The chain of a module's layers, or of its blocks.
 
     Raises
     ------
-    ValueError
-        If it is none: layers that take two signals or skip others, parameters used twice, layers without a criterion.
+    NoChainError
+        If it is none: layers that take two signals or skip others, parameters used twice.
     """
-    calls, output = observed(module, x)
+    calls, output = observed(module, x, deep=deep)
     layers: dict[str, nn.Module] = {}
     guesses: list[str] = []
     before = "the input"
 
-    def join(given: Tensor, taken: Tensor, what: str) -> None:
+    def join(given: Any, taken: Any, what: str) -> None:
         """Add what is done between two layers."""
         joining = glue(given, taken)
         if joining is None:
             where = f"between {before} and {what}"
-            raise ValueError(f"torch_module is no chain of layers: {where} it computes something that has no criterion")
+            raise NoChainError(f"{where} it computes something else than layers")
         for name in joining:
             layers[_free(layers, f"{before}_{name}" if layers else name)] = GLUE[name]()
         if joining:
             guesses.append(f"torch's module goes through {', '.join(joining)} behind {before}")
 
-    signal = x
+    signal: Any = x
     for call in calls:
         called = call.name or "layer"
         join(signal, call.x, called)
         known = call.layer if isinstance(call.layer, Thinned) else understood(call.layer)
         if known is None:
-            raise ValueError(f"no criterion is known for {called}, {call.layer}")
+            known = call.layer
+            guesses.append(
+                f"no rule is known for {called}, {type(known).__name__}: what rounding does to it is measured"
+            )
         layers[_free(layers, called)] = known
         signal, before = call.y, called
     join(signal, output, "the output")
     held = [id(p) for layer in layers.values() for p in layer.parameters()]
     if sorted(held) != sorted(id(p) for p in module.parameters()):
-        raise ValueError("torch_module has parameters outside of its layers, or a layer with parameters at work twice")
+        raise NoChainError("it has parameters outside of its layers, or a layer with parameters at work twice")
     return Chain(layers, tuple(guesses))
 
 
-def glue(given: Tensor, taken: Tensor) -> tuple[str, ...] | None:
+def glue(given: Any, taken: Any) -> tuple[str, ...] | None:
     """The shortest way from what a layer gave to what the next one took; None if none is known."""
     if given is taken:
         return ()
+    if not isinstance(given, Tensor) or not isinstance(taken, Tensor):
+        return None
     for length in range(4):
         for names in itertools.product(GLUE, repeat=length):
             signal = given

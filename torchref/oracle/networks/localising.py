@@ -9,16 +9,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from torchref.activation import Softmax
-from torchref.oracle import criteria, magnitude, truth
+from torchref.oracle import criteria, magnitude
 from torchref.oracle.candidate import to_tensor
 from torchref.oracle.comparison import Array, Comparison, to_array
 from torchref.oracle.kinds.kind import Case, Trial
 from torchref.oracle.layer import absent_links, judge
-from torchref.oracle.linear import gradients
+from torchref.oracle.linear import LINEAR, SELECTION, gradients
 from torchref.oracle.loss import loss_gradient
 from torchref.oracle.networks.passes import Signals, Upstream, run
 from torchref.oracle.thinning import Thinned
+from torchref.pooling import MaxPool2d
 
 
 @dataclass(frozen=True)
@@ -162,6 +162,8 @@ def loss_trial(
     return Trial(case, str(output.dtype), "normal", seed, given, loss, dict(mine), oracle, comparisons)
 
 
+STRICT: tuple[type[nn.Module], ...] = (*LINEAR, *SELECTION, MaxPool2d)
+"""Layers that are judged alone by criteria 1 and 2."""
 SETTINGS = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "connections", "a", "b", "size", "value")
 
 
@@ -196,7 +198,7 @@ def forced(name: str, block: Mapping[str, nn.Module], x: Array, dy: Array, mine:
 
     `mine` has "y", "dx" and "grad <parameter>" for one torch layer, "grad <layer>.<parameter>" for a block of several.
     """
-    if len(block) == 1 and not isinstance(layer := next(iter(block.values())), (*truth.ELEMENTWISE, Softmax)):
+    if len(block) == 1 and isinstance(layer := next(iter(block.values())), STRICT):
         tensors = gradients(layer, to_tensor(x), to_tensor(dy))
         complete = {key: mine.get(key, to_array(tensor)) for key, tensor in tensors.items()}
         verdicts = [c for c in judge(layer, x, dy, complete, tensors) if c.tensor in mine]
@@ -204,7 +206,7 @@ def forced(name: str, block: Mapping[str, nn.Module], x: Array, dy: Array, mine:
         oracle = {key: to_array(tensor) for key, tensor in tensors.items()}
         return trial_of(name, layer, x, dy, mine, oracle, tuple(verdicts), seed)
     # The exact truth of elementwise functions takes seconds for maps; blocks have criterion 4 only.
-    signals = run(block, Upstream(), x, dy)
+    signals = run(block, Upstream(), x, dy, {})
     names = {"y": f"output/{list(block)[-1]}", "dx": f"dx/{next(iter(block))}"}
     names |= {n.replace("grad/", "grad "): n for n in signals.tensors if n.startswith("grad/")}
     oracle = {key: to_array(signals.tensors[n]) for key, n in names.items()}

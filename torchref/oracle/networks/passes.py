@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from torchref.oracle import criteria, magnitude
+from torchref.oracle import magnitude
 from torchref.oracle.candidate import to_tensor
 from torchref.oracle.comparison import Array
-from torchref.oracle.network import near_kink
+from torchref.oracle.networks import sizes as sizing
 
 
 class Upstream(nn.Module):
@@ -62,10 +62,10 @@ def run(
         given = signal.detach().requires_grad_()
         with torch.enable_grad():
             y = layer(given)
-        if near_kink(layer, given.detach().double(), size, criteria.unit(signal)):
+        if replaced is None and sizing.kinked(layer, given.detach().double(), y.detach().double(), size, given.dtype):
             kinks.append(name)
         calls.append((name, layer, given, y, size))
-        size = magnitude.forward(layer, given.detach().double(), y.detach().double(), size)
+        size = sizing.forward(layer, given.detach().double(), y.detach().double(), size)
         tensors[f"output/{name}"], sizes[f"output/{name}"] = y.detach(), size
         signal, size = _swapped(swaps, f"output/{name}", y.detach(), size)
     tensors["output"], sizes["output"] = signal, size
@@ -87,7 +87,7 @@ def run(
         dx, *grads = torch.autograd.grad(y, [given, *(p for _, p in layer.named_parameters())], dy)
         seen[name] = magnitude.Values(given.detach(), y.detach(), dy)
         wide = magnitude.Values(given.detach().double(), y.detach().double(), dy.double())
-        back = magnitude.backward(layer, wide, sx, sizes[f"output/{name}"], s_dy)
+        back = sizing.backward(layer, wide, sx, sizes[f"output/{name}"], s_dy)
         tensors[f"dx/{name}"], sizes[f"dx/{name}"] = dx, back.dx
         for parameter, grad in zip(names, grads, strict=True):
             tensors[f"grad/{name}.{parameter}"] = grad
