@@ -323,6 +323,23 @@ def test_an_optimiser(code: str, tensor: str, wrong: Wrong) -> None:
     assert told("sgd", tensor, wrong).code == code
 
 
+def test_a_velocity_is_explained_as_its_parameter_is() -> None:
+    def decoupled(t: Trial) -> Trial:
+        wrong = wronged(t, "velocity s2.weight", lambda t: plain_velocity(t, "s2.weight"))
+        return replace(wrong, mine={**wrong.mine, "s2.weight": follow(t, "s2.weight", after=True)})
+
+    runs = [[decoupled(t) for t in trials("sgd", ("both", "momentum"), seed)] for seed in SEEDS]
+    assert diagnose(problem("velocity s2.weight", *runs)).code == "optim:decay-after"
+
+
+def plain_velocity(t: Trial, name: str) -> Any:
+    v, seen = 0.0, []
+    for g in t.given[f"grad {name}"]:
+        v = t.case.config["momentum"] * v + g
+        seen.append(v)
+    return np.stack(seen)
+
+
 def squares(t: Trial) -> float:
     return 2 * float(t.oracle["penalty"]) / (t.case.config["decay"] or 1)
 

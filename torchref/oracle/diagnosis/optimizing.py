@@ -106,9 +106,14 @@ RULES: dict[str, tuple[str, Rule]] = {
 """By code: what is said of it, and the rule followed."""
 
 
-def steps(tensor: str) -> Iterator[Hypothesis]:
-    """Another rule for a parameter, or for its velocity."""
-    for code, (says, rule) in RULES.items():
+def steps(tensor: str, sample: Seen) -> Iterator[Hypothesis]:
+    """Another rule for a parameter, or for its velocity: first those that explain the parameter as well."""
+    trial, name = sample.trial, tensor.removeprefix(VELOCITY)
+
+    def strange(entry: tuple[str, tuple[str, Rule]]) -> bool:
+        return not np.allclose(entry[1][1].course(trial, name), trial.mine.get(name, np.nan), rtol=1e-4, atol=1e-4)
+
+    for code, (says, rule) in sorted(RULES.items(), key=strange):
         yield Hypothesis(code.split(" ")[0], f"{{it}}: {says}", functools.partial(rule.course, tensor=tensor))
     if tensor.startswith(VELOCITY):
 

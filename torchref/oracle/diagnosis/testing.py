@@ -154,7 +154,7 @@ def hypotheses(tensor: str, example: Seen) -> Iterator[Hypothesis]:
     elif "output" in trial.given:
         yield from losing.losses(tensor, example)
     elif f"start {tensor.removeprefix(VELOCITY)}" in trial.given:
-        yield from optimizing.steps(tensor)
+        yield from optimizing.steps(tensor, example)
     else:
         yield from optimizing.penalties(tensor, example)
     if "dy" in trial.given:
