@@ -89,7 +89,7 @@ def guarded(candidate: Any) -> Any:
         def called(*args: Any) -> Any:
             try:
                 return getattr(candidate, part)(*args)
-            except (TypeError, ValueError) as error:
+            except Exception as error:
                 raise Misbehaviour(part, f"raises {type(error).__name__}: {error}") from error
 
         return called
