@@ -225,6 +225,87 @@ def test_what_cannot_be_looked_at_is_wrong_too() -> None:
         judged(Secretive(), None)
 
 
+class Net:
+    """A network of one layer, right but for what is set on it."""
+
+    def __init__(self, **wrong: Any) -> None:
+        self.w, self.b = np.zeros((3, 4)), np.zeros(3)
+        for name, value in wrong.items():
+            setattr(self, name, value)
+
+    def forward(self, x: Any) -> Any:
+        self.x = x
+        return x @ self.w.T + self.b
+
+    def backward(self, dy: Any) -> Any:
+        self.dw, self.db = dy.T @ self.x, dy.sum(axis=0)
+        return dy @ self.w
+
+
+NETWORKS: list[tuple[dict[str, Any], str]] = [
+    ({"forward": divide}, "forward raises ZeroDivisionError: division by zero (test_hostile.py:"),
+    ({"backward": lambda _: for_ever()}, "backward runs longer than 0.3 s"),
+    ({"forward": lambda _: Opaque((1, 2))}, "forward raises RuntimeError: no length (test_hostile.py:"),
+    ({"forward": lambda _: "y"}, "forward returns"),
+    ({"backward": lambda _: None}, "yours: none"),
+]
+
+
+def linear_module() -> torch.nn.Linear:
+    return torch.nn.Linear(4, 3, dtype=torch.float64)
+
+
+def batch() -> tuple[Any, Any]:
+    return np.random.default_rng(0).normal(size=(5, 4)), np.arange(5) % 3
+
+
+@pytest.mark.parametrize(("wrong", "said"), NETWORKS)
+def test_networks_may_be_hostile_too(wrong: dict[str, Any], said: str) -> None:
+    assert oracle.compare(Net(), linear_module(), *batch()).passed
+    verdict = oracle.compare(Net(**wrong), linear_module(), *batch(), time_limit=LIMIT)
+    assert not verdict.passed
+    assert said in str(verdict)
+
+
+def trained(step: Any, parameters: Any) -> Verdict:
+    module = linear_module()
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    return oracle.compare_training(step, module, optimizer, [batch()], steps=2, parameters=parameters, time_limit=LIMIT)
+
+
+class Nameless(dict[str, Any]):
+    """Parameters that cannot be looked at."""
+
+    def items(self) -> Any:
+        raise RuntimeError("no names")
+
+
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        (divide, "raises ZeroDivisionError: division by zero (test_hostile.py:"),
+        (for_ever, "runs longer than 0.3 s"),
+    ],
+)
+def test_a_training_may_be_hostile_too(step: Any, said: str) -> None:
+    verdict = trained(step, {"weight": np.zeros((3, 4)), "bias": np.zeros(3)})
+    assert not verdict.passed
+    assert said in str(verdict)
+
+
+def test_parameters_that_cannot_be_looked_at() -> None:
+    assert "raises RuntimeError: no names (test_hostile.py:" in str(trained(divide, Nameless))
+
+
+def test_our_own_errors_in_comparisons_are_not_blamed_on_anybody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torchref.oracle.comparing.prepare", operator.truediv)
+    with pytest.raises(TypeError, match="truediv"):
+        oracle.compare(Net(), linear_module(), *batch())
+    monkeypatch.setattr("torchref.oracle.training._begin", operator.attrgetter("nothing"))
+    with pytest.raises(TypeError, match="attrgetter"):
+        trained(divide, None)
+
+
 @pytest.mark.parametrize(
     "place", ["torchref.oracle.checking.choose", "torchref.oracle.kinds.layer_kind.LayerKind.draw"]
 )

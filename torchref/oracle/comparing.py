@@ -1,9 +1,10 @@
 """`compare`: anybody's whole network against any torch module, layer by layer."""
 
+import functools
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from torch import nn
 
@@ -13,12 +14,33 @@ from torchref.oracle.networks.findings import Reporting, find_out
 from torchref.oracle.networks.matching import MismatchError
 from torchref.oracle.networks.mine import WithLoss, adapt
 from torchref.oracle.networks.preparing import Prepared, prepare
-from torchref.oracle.subjects.guard import TIME_LIMIT, Guard
+from torchref.oracle.subjects.guard import TIME_LIMIT, Guard, blame
 from torchref.oracle.subjects.subject import Misbehaviour
 from torchref.oracle.thinning import Masks
 from torchref.oracle.verdict import Finding, Verdict
 
+Comparing = TypeVar("Comparing", bound=Callable[..., Verdict])
 
+
+def answering(function: Comparing) -> Comparing:
+    """A comparison that is a verdict too where the candidate's objects raise when they are only looked at."""
+
+    @functools.wraps(function)
+    def compare_anything(mine: Any, torch_module: nn.Module, *args: Any, **options: Any) -> Verdict:
+        began = time.perf_counter()
+        try:
+            return function(mine, torch_module, *args, **options)
+        except (Exception, SystemExit) as error:
+            trouble = blame("forward", error)
+            if trouble is None:
+                raise
+            title = options.get("title") or type(mine).__name__
+            return _unanswered(title, torch_module, options.get("seed", 0), trouble, time.perf_counter() - began)
+
+    return cast(Comparing, compare_anything)
+
+
+@answering
 def compare(
     mine: Any,
     torch_module: nn.Module,
@@ -47,7 +69,8 @@ def compare(
         A network of the oracle's own contract (`torchref.oracle.candidate`); one that keeps its pass on itself
         (forward(x), backward(dy)); one with `loss(x, y)` and `params`; or a `NetworkAdapter`.
     torch_module:
-        A chain of layers, however it is written.
+        A chain of layers or blocks, however it is written; what is none is taken as one layer. How far rounding moves
+        what has no rule is measured.
     x, target:
         A batch; labels or dense targets. Without a target a random upstream gradient is used.
     map:
@@ -63,7 +86,7 @@ def compare(
     Raises
     ------
     TypeError, ValueError
-        If the two cannot be compared: nothing is known about a layer, or parameters have no partner.
+        If the two cannot be compared: nothing is known about the loss, or it is not clear which parameter is which.
     """
     began = time.perf_counter()
     guard = Guard(time_limit)

@@ -21,7 +21,7 @@ from torchref.oracle.networks.matching import match_parameters
 from torchref.oracle.networks.preparing import aim_of
 from torchref.oracle.optimizer import VELOCITY
 from torchref.oracle.saving import save_trial
-from torchref.oracle.subjects.guard import TIME_LIMIT, Guard
+from torchref.oracle.subjects.guard import TIME_LIMIT, Guard, blame
 from torchref.oracle.subjects.subject import Misbehaviour
 from torchref.oracle.verdict import Cell, Finding, Picture, Row, Verdict
 
@@ -89,8 +89,10 @@ def compare_training(
         for place in range(steps):
             x, target = pairs[place % len(pairs)]
             training.take(x, _like(target, x))
-    except Misbehaviour as raised:
-        trouble = raised
+    except (Exception, SystemExit) as error:
+        trouble = blame("step", error)
+        if trouble is None:
+            raise
     rows = _rows(training, dtype == torch.float64 and trouble is None)
     findings = list(_findings(training, rows, pairs, title or "training", save_to, torch_optimizer))
     if trouble is not None:
