@@ -450,3 +450,12 @@ def test_what_can_be_made_the_second_time_only(plain: Any) -> None:
         return hand.InDicts(in_features, out_features)
 
     assert "raises NotImplementedError" in plain(make)
+
+
+class Unready(hand.Momentum):
+    def __init__(self, lr: float) -> None:
+        raise RuntimeError(f"not at {lr}")
+
+
+def test_what_cannot_be_made_at_all(plain: Any) -> None:
+    assert "raises RuntimeError: not at 0.1" in plain(Unready, like="sgd")
