@@ -8,6 +8,7 @@ from torchref.oracle.kinds.kind import DTYPES, Case, Kind, Trial
 from torchref.oracle.kinds.layers import LAYERS
 from torchref.oracle.kinds.losses import LOSSES
 from torchref.oracle.kinds.module_kind import kind_of
+from torchref.oracle.kinds.networks import NETWORKS
 from torchref.oracle.kinds.optimizer_kind import SGD
 from torchref.oracle.kinds.penalty_kind import L2_PENALTY
 
@@ -39,7 +40,9 @@ def find(like: Any, shape: tuple[int, ...] | None = None) -> Kind:
     for kind in KINDS.values():
         if plain in map(_plain, (kind.name, *kind.aliases)):
             return kind
-    raise ValueError(f"like is {like!r}, expected one of {', '.join(KINDS)}, or a torch.nn.Module or callable")
+    raise ValueError(
+        f"like is {like!r}, expected one of {', '.join((*KINDS, *NETWORKS))}, or a torch.nn.Module or callable"
+    )
 
 
 def _plain(name: Any) -> str:
