@@ -245,6 +245,14 @@ def test_code_by_where_it_is(tmp_path: Path) -> None:
     assert oracle.check("tests.handwritten:Affine", like="linear", weight="IO", cases="plain").passed
 
 
+def test_global_random_state_is_left_as_it_was() -> None:
+    np.random.seed(3)  # noqa: NPY002
+    drawn = np.random.rand()  # noqa: NPY002
+    np.random.seed(3)  # noqa: NPY002
+    assert oracle.check(hand.Dense, like="linear", weight="IO", bias="1O", cases="n1").passed
+    assert np.random.rand() == drawn  # noqa: NPY002
+
+
 def test_partial_functions_are_called_by_their_name() -> None:
     forward = partial(hand.conv_forward, pad=0)
     verdict = oracle.check(forward, hand.conv_backward, like="conv2d", cases="s1p0", title="")

@@ -1,9 +1,13 @@
 """`check`: anybody's layer, activation, loss or optimiser against the catalogue of its kind."""
 
-from collections.abc import Callable, Iterable, Mapping
+import random
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from torchref.oracle.judging import Options, judge_subject
 from torchref.oracle.kinds import DTYPES, Kind, find
@@ -18,6 +22,18 @@ from torchref.oracle.subjects.names import SYNONYMS
 from torchref.oracle.verdict import Verdict
 
 
+@contextmanager
+def _random_state_kept() -> Iterator[None]:
+    """Leave the global generators as they were: constructors draw initial values from them."""
+    numpys, pythons = np.random.get_state(), random.getstate()  # noqa: NPY002 (others use it)
+    try:
+        yield
+    finally:
+        np.random.set_state(numpys)  # noqa: NPY002
+        random.setstate(pythons)
+
+
+@_random_state_kept()
 def check(
     forward: Any,
     backward: Any = None,
