@@ -459,3 +459,17 @@ class Unready(hand.Momentum):
 
 def test_what_cannot_be_made_at_all(plain: Any) -> None:
     assert "raises RuntimeError: not at 0.1" in plain(Unready, like="sgd")
+
+
+def test_one_hot_targets_are_declared() -> None:
+    def forward(x: Any, t: Any) -> Any:
+        loss = hand.SoftmaxWithLoss()
+        return loss.forward(x, t), loss
+
+    def backward(dout: Any, cache: Any) -> Any:
+        return cache.backward(dout)
+
+    options: dict[str, Any] = {"like": "cross_entropy", "unsupported": "empty"}
+    verdict = oracle.check(forward, backward, arguments={"t": "onehot"}, **options)
+    assert verdict.passed, str(verdict)
+    assert "it is not asked about NaN and infinity" in "; ".join(verdict.guesses)
