@@ -419,7 +419,7 @@ def test_the_global_generator_is_watched() -> None:
 
 def test_names_and_aliases() -> None:
     assert find("Softmax-Loss") is find("cross_entropy")
-    with pytest.raises(ValueError, match=r"expected one of linear, .*dropout_mask, or a torch"):
+    with pytest.raises(ValueError, match=r"expected one of linear, .*dropout_mask.*, or a torch"):
         find("mse")
 
 
