@@ -1,5 +1,6 @@
 """The engine behind `check`: the catalogue run on scratch's own layers, and on ones that go wrong."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -303,3 +304,25 @@ def test_code_may_refuse_pairs_but_not_misread_them(seed: int) -> None:
     misread = oracle.check(SmallerNumber, like="avgpool2d", seed=seed)
     assert not misread.passed
     assert not [row for row in misread.rows if row.skipped]
+
+
+class Swapped(scratch.AvgPool2d):
+    """Takes pairs, and refuses where the two differ, as its reshape would fail."""
+
+    def __init__(self, kernel_size: Any, stride: Any) -> None:
+        if isinstance(kernel_size, tuple) and kernel_size[0] != kernel_size[1]:
+            raise ValueError("cannot reshape")
+        super().__init__(kernel_size, stride)
+
+
+def test_what_takes_pairs_of_equal_numbers_only_is_wrong(seed: int) -> None:
+    verdict = judged(Swapped, "avgpool2d", seed=seed)
+    assert not verdict.passed
+    assert not [row for row in verdict.rows if row.skipped]
+
+
+def test_where_no_case_has_one_number_for_both_axes_refusing_pairs_is_right(seed: int) -> None:
+    kind = find("avgpool2d")
+    uneven = replace(kind, cases=tuple(c for c in kind.cases if c.slug in ("uneven", "gaps")))
+    verdict = judge_subject(PlainSubject(OneNumber, "mine"), uneven, Options(seed=seed))
+    assert [row.skipped[:24] for row in verdict.rows] == ["taken to want one number"] * 2

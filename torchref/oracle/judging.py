@@ -3,7 +3,7 @@
 import functools
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +81,7 @@ def judge_subject(subject: Subject, kind: Kind, options: Options) -> Verdict:
             rows.append(Row(case.slug, case.label, skipped="the code ran into the time limit before"))
             continue
         own = tuple(run_case(subject, kind, case, options, options.seed))
-        if refused := refusal_of_pairs(kind, case, own):
+        if refused := refusal_of_pairs(subject, kind, case, own):
             rows.append(Row(case.slug, case.label, skipped=refused))
             continue
         trials += own
@@ -103,17 +103,28 @@ def judge_subject(subject: Subject, kind: Kind, options: Options) -> Verdict:
     )
 
 
-def refusal_of_pairs(kind: Kind, case: Case, trials: Sequence[Trial]) -> str:
+def refusal_of_pairs(subject: Subject, kind: Kind, case: Case, trials: Sequence[Trial]) -> str:
     """Why a case is not counted whose settings are pairs, (rows, columns), and which the code refuses by an exception.
 
-    Much code takes one number for both axes, and is right to. A wrong answer is another matter. "" if there is one.
+    Much code takes one number for both axes, and is right to; it refuses (1, 1) too where it takes 1. What takes that,
+    and raises where the two differ, mixes them up. A wrong answer is another matter. "" if the case counts.
     """
-    asked = [f"{name} {case.config[name]}" for name in kind.settings if is_pair(case.config.get(name))]
+    asked = [name for name in kind.settings if is_pair(case.config.get(name))]
     troubles = [t.misbehaviour for t in trials if t.misbehaviour is not None]
     raised = [t for t in troubles if t.during != "backward" and t.what.startswith("raises")]
-    if not asked or not raised or len(raised) < len(trials):
+    if not asked or not raised or len(raised) < len(trials) or takes_pairs(subject, kind, asked, trials[0]):
         return ""
-    return f"taken to want one number: {raised[0].what.split(':')[0]} for {', '.join(asked)}"
+    said = ", ".join(f"{name} {case.config[name]}" for name in asked)
+    return f"taken to want one number: {raised[0].what.split(':')[0]} for {said}"
+
+
+def takes_pairs(subject: Subject, kind: Kind, names: Sequence[str], like: Trial) -> bool:
+    """Whether code answers where (n, n) is given for each n of a case that has one number for both axes."""
+    for case in kind.cases:
+        if all(isinstance(case.config.get(name), int) for name in names):
+            paired = replace(case, config={**case.config, **{n: (case.config[n],) * 2 for n in names}})
+            return run_trial(subject, kind, paired, like.dtype, "normal", like.seed).misbehaviour is None
+    return False
 
 
 def is_pair(value: Any) -> bool:
