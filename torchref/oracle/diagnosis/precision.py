@@ -50,8 +50,8 @@ def _random(failed: Sequence[Seen]) -> bool:
     """Whether the errors go up and down as rounding does; a constant added somewhere, such as 1e-8, does not."""
     errors = np.concatenate([(s.mine - s.oracle).ravel() for s in failed])
     signs = np.sign(np.concatenate([s.oracle.ravel() for s in failed]))
-    both = [np.mean(e[e != 0] > 0) for e in (errors, errors * signs)]
-    return int(np.count_nonzero(errors)) >= 10 and all(0.2 < up < 0.8 for up in both)
+    both = [e[e != 0] > 0 for e in (errors, errors * signs)]
+    return all(len(up) >= 10 and 0.2 < up.mean() < 0.8 for up in both)
 
 
 def _small(s: Seen) -> bool:
