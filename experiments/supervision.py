@@ -36,8 +36,9 @@ FOREIGN: Final = (
     *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")),
     str(ROOT / "torchref"),
     str(ROOT / "experiments"),
+    "<frozen",
 )
-"""Folders of code that is not the user's."""
+"""Folders of code that is not the user's, and what is built into Python."""
 
 
 class Ended(NamedTuple):

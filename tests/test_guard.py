@@ -2,6 +2,7 @@
 
 import builtins
 import contextlib
+import importlib
 import io
 import locale
 import os
@@ -128,6 +129,8 @@ def test_what_an_adapter_says_within_a_call_stays_as_it_is() -> None:
 def test_an_error_outside_the_users_code_has_no_place() -> None:
     said, _ = outcome(np.zeros, -1)
     assert said.what == "raises ValueError: negative dimensions are not allowed"
+    said, _ = outcome(importlib.import_module, "nowhere_to_be_found")
+    assert said.what == "raises ModuleNotFoundError: No module named 'nowhere_to_be_found'"
     assert describe(Unspeakable()) == "Unspeakable"
 
 

@@ -27,8 +27,12 @@ PRINTED = 60
 GPU = re.compile(r"CUDA|cuDNN|cupy|\bGPUs?\b|libcud|nvidia|\bHIP\b", re.IGNORECASE)
 """What errors speak of where a GPU is missing."""
 
-FOREIGN = (*(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")), str(Path(__file__).parents[2]))
-"""Folders of code that is not the user's: Python's, installed packages, and ours."""
+FOREIGN = (
+    *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")),
+    str(Path(__file__).parents[2]),
+    "<frozen",
+)
+"""Folders of code that is not the user's: Python's, installed packages, and ours; and what is built into Python."""
 
 
 class Guard:
