@@ -15,7 +15,7 @@ from tests import handmade
 from tests.judged import FreeSubject, failures, trials
 from torchref import oracle
 from torchref.oracle.kinds import find
-from torchref.oracle.kinds.module_kind import ModuleKind
+from torchref.oracle.kinds.module_kind import ModuleKind, _measured, probe
 from torchref.oracle.kinds.module_loss import ModuleLossKind
 from torchref.oracle.subjects.subject import Misbehaviour
 
@@ -119,6 +119,22 @@ def test_an_error_of_a_millionth_is_seen(part: str) -> None:
     kind = find(nn.LayerNorm(6), (4, 6))
     found = failures(kind, FreeSubject(Off), cases="plain", dtypes=("float64",))
     assert list(found) == [part]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", ["linear", "conv2d", "conv1d", "avgpool2d", "maxpool2d", "subsample2d", "tanh", "softmax"]
+)
+def test_our_own_layers_pass_when_measured(name: str, seed: int) -> None:
+    kind = find(name)
+    case = kind.cases[0]
+    module = kind.twin(**case.config)
+    measured = _measured(module, name, case.shape, probe(module, case.shape, name))
+
+    def make(**dtyped: Any) -> Any:
+        return getattr(scratch, kind.twin.__name__)(**case.config, **dtyped)
+
+    assert not failures(measured, FreeSubject(make), seed=seed)
 
 
 def test_wrong_layers_fail() -> None:
