@@ -10,7 +10,7 @@ import numpy as np
 import scratch
 from torchref.oracle.comparison import Comparison, compare_arrays
 from torchref.oracle.diagnosis import CODES, Diagnosis, Problem, diagnose
-from torchref.oracle.kinds import DTYPES, KINDS, Trial
+from torchref.oracle.kinds import KINDS, Trial
 from torchref.oracle.subjects.plain import PlainSubject
 
 Wrong = Callable[[Trial], Any]
@@ -18,7 +18,7 @@ SEEDS = (3, 4)
 
 
 @functools.cache
-def trials(kind: str, slugs: tuple[str, ...], seed: int, dtypes: tuple[str, ...] = DTYPES) -> tuple[Trial, ...]:
+def trials(kind: str, slugs: tuple[str, ...], seed: int, dtypes: tuple[str, ...] = ("float64",)) -> tuple[Trial, ...]:
     """Correct trials: of some cases of a kind, or of all."""
     like = KINDS[kind]
     subject = PlainSubject(getattr(scratch, like.twin.__name__), kind)
@@ -56,9 +56,16 @@ def empty(trial: Trial) -> bool:
     return any(np.size(array) == 0 for array in trial.given.values())
 
 
-def told(kind: str, tensor: str, wrong: Wrong, slugs: str = "", later: Wrong | None = None) -> Diagnosis:
+def told(
+    kind: str,
+    tensor: str,
+    wrong: Wrong,
+    slugs: str = "",
+    later: Wrong | None = None,
+    dtypes: tuple[str, ...] = ("float64",),
+) -> Diagnosis:
     """The diagnosis of a wrong result on two seeds, the second by `later` if given."""
-    runs = [trials(kind, tuple(slugs.split()), seed) for seed in SEEDS]
+    runs = [trials(kind, tuple(slugs.split()), seed, dtypes) for seed in SEEDS]
     pairs = zip(runs, (wrong, later or wrong), strict=True)
     first, second = ([wronged(t, tensor, w) for t in own if tensor in t.oracle and not empty(t)] for own, w in pairs)
     assert any(t.failures for t in first), "nothing is wrong"

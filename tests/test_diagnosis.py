@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.diagnosing import DTYPES, SEEDS, behaved, problem, told, trials, wronged
+from tests.diagnosing import SEEDS, behaved, problem, told, trials, wronged
 from torchref.oracle.comparison import Comparison
 from torchref.oracle.diagnosis import CODES, Diagnosis, diagnose
 from torchref.oracle.diagnosis.conditions import common
 from torchref.oracle.diagnosis.hypothesis import Hypothesis, holds, seen
-from torchref.oracle.kinds import Trial
+from torchref.oracle.kinds import DTYPES, Trial
 
 
 def noise(t: Trial, tensor: str, seed: int = 5) -> Any:
@@ -173,14 +173,14 @@ def typed(t: Trial, dtype: str) -> Trial:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_another_dtype(dtype: str) -> None:
-    runs = [[typed(t, dtype) for t in trials("linear", ("plain",), seed)] for seed in SEEDS]
+    runs = [[typed(t, dtype) for t in trials("linear", ("plain",), seed, DTYPES)] for seed in SEEDS]
     found = diagnose(problem("y", *runs))
     assert found.code == f"precision:{dtype}"
     assert dtype in found.hint
 
 
 def test_another_dtype_and_wrong_numbers() -> None:
-    runs = [[typed(t, "float32") for t in trials("linear", ("plain",), seed)] for seed in SEEDS]
+    runs = [[typed(t, "float32") for t in trials("linear", ("plain",), seed, DTYPES)] for seed in SEEDS]
     wrong = [[replace(t, mine={**t.mine, "y": t.mine["y"] + 1}) for t in own] for own in runs]
     assert diagnose(problem("y", *wrong)).code == ""
 
@@ -354,7 +354,7 @@ def test_whose_numbers_are_drawn() -> None:
 
 def test_what_trials_have_in_common() -> None:
     slugs = ("s1p0", "s1p1", "s2p0", "uneven", "n1")
-    usual = [t for t in trials("conv2d", slugs, SEEDS[0]) if t.variety == "normal"]
+    usual = [t for t in trials("conv2d", slugs, SEEDS[0], DTYPES) if t.variety == "normal"]
 
     def wrong(rule: Any) -> str:
         own = [wronged(t, "dx", lambda t: 2 * t.oracle["dx"] if rule(t) else None) for t in usual]

@@ -9,7 +9,7 @@ import pytest
 from tests.diagnosing import SEEDS, Wrong, problem, told, trials, wronged
 from torchref.oracle.criteria import selection
 from torchref.oracle.diagnosis import diagnose
-from torchref.oracle.kinds import Trial
+from torchref.oracle.kinds import DTYPES, Trial
 
 
 def x(t: Trial) -> Any:
@@ -189,7 +189,7 @@ def canvas(t: Trial, at: Any, value: float | None = None) -> Any:
 
 @pytest.mark.parametrize(("code", "kind", "tensor", "wrong"), MOVED, ids=lambda v: v if isinstance(v, str) else "")
 def test_what_only_moves_values(code: str, kind: str, tensor: str, wrong: Wrong) -> None:
-    assert told(kind, tensor, wrong).code == code
+    assert told(kind, tensor, wrong, dtypes=DTYPES).code == code
 
 
 def z(t: Trial) -> Any:

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from tests.diagnosing import Wrong, told
-from torchref.oracle.kinds import Trial
+from torchref.oracle.kinds import DTYPES, Trial
 
 SMALL = "s1p0 s1p1 s2p1 rect uneven gaps n1 equal nobias"
 TABLED = "s1p0 table square-table"
@@ -189,7 +189,7 @@ def misread(t: Trial) -> Any:
 
 @pytest.mark.parametrize(("code", "tensor", "wrong"), LINEAR, ids=lambda v: v if isinstance(v, str) else "")
 def test_a_linear_layer(code: str, tensor: str, wrong: Wrong) -> None:
-    assert told("linear", tensor, wrong, "plain equal n1 one-in nobias").code == code
+    assert told("linear", tensor, wrong, "plain equal n1 one-in nobias", dtypes=DTYPES).code == code
 
 
 def reread(t: Trial, written: tuple[int, ...], read: tuple[int, ...]) -> Any:
