@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from torchref.oracle.comparison import Array
+from torchref.oracle.networks.my_loss import MyLoss, number
 from torchref.oracle.networks.recording import Observation, copied, recorded
 from torchref.oracle.networks.slots import Slot, layers_of, needed, slots
 from torchref.oracle.subjects.arrays import describe, to_numpy
@@ -52,7 +53,7 @@ class Mine(Protocol):
     stateful: bool
     layers: dict[str, Any]
     """What can be called alone, by the user's names."""
-    loss: "MyLoss | None"
+    loss: MyLoss | None
     """The loss, if it is a thing of its own."""
 
     def slots(self) -> list[Slot]:
@@ -63,37 +64,6 @@ class Mine(Protocol):
 
     def alone(self, name: str, x: Array, dy: Array, seen: dict[str, Any]) -> None:
         """One layer: "y", "dx" and "grad <parameter>", the parameters by the network's names, as far as it comes."""
-
-
-class MyLoss:
-    """A loss: an object with both parts, explicit or stateful, or a function that gives value and gradient."""
-
-    def __init__(self, loss: Any, guard: Guard) -> None:
-        self._loss = loss
-        self._guard = guard
-
-    def run(self, output: Array, target: Array) -> tuple[Any, Any]:
-        """Value and ∂J/∂output.
-
-        Raises
-        ------
-        Misbehaviour
-            If it does not give both.
-        """
-        call = self._guard.call
-        if not hasattr(self._loss, "forward"):
-            return self._pair(call("loss", self._loss, output, target))
-        value = call("loss", self._loss.forward, output, target)
-        if needed(self._loss.backward):
-            value, cache = self._pair(value)
-            return value, call("loss backward", self._loss.backward, cache)
-        return value, call("loss backward", self._loss.backward)
-
-    @staticmethod
-    def _pair(result: Any) -> tuple[Any, Any]:
-        if not isinstance(result, tuple) or len(result) != 2:
-            raise Misbehaviour("loss", f"returns {describe(result)}, expected a value, and a gradient or cache")
-        return result
 
 
 def adapt(mine: Any, guard: Guard, my_loss: Any = None, masks: Masks | None = None) -> Mine:
@@ -124,11 +94,6 @@ def _two(during: str, expected: str, result: Any) -> tuple[Any, Any]:
     if not isinstance(result, tuple) or len(result) != 2:
         raise Misbehaviour(during, f"returns {describe(result)}, expected {expected}")
     return result
-
-
-def number(value: Any) -> Any:
-    """A loss's value: an array of no axes, or a plain number as it is."""
-    return value if isinstance(value, float | int) else to_numpy(value, "loss", "its value")
 
 
 def _through(loss: MyLoss | None, seen: Observation, output: Any, target: Array, dy: Array | None) -> Any:

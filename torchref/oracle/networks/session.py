@@ -13,7 +13,8 @@ from torchref.oracle.comparison import Array, Comparison, to_array
 from torchref.oracle.kinds.kind import Trial
 from torchref.oracle.networks.localising import Wrong, forced, forced_loss, judged, own_faults
 from torchref.oracle.networks.matching import Blocks, Matching
-from torchref.oracle.networks.mine import Mine, number
+from torchref.oracle.networks.mine import Mine
+from torchref.oracle.networks.my_loss import number
 from torchref.oracle.networks.passes import Signals, run
 from torchref.oracle.networks.recording import Observation
 from torchref.oracle.networks.slots import Slot
