@@ -261,7 +261,7 @@ def main() -> None:
     parser.add_argument("--wide", type=int, default=200, help="random perceptrons of everyday size, likewise")
     parser.add_argument("--maps", type=int, default=4000, help="random convolutional networks for criteria 1, 2 and 4")
     parser.add_argument("--lenets", type=int, default=100, help="LeNet-5s, likewise")
-    parser.add_argument("--modules", type=int, default=1000, help="draws of every module by hand for criterion 9")
+    parser.add_argument("--modules", type=int, default=300, help="draws of every module by hand for criterion 9")
     parser.add_argument("--seeds", type=int, default=50, help="seeds of the whole table for the other criteria")
     arguments = parser.parse_args()
     measure_networks("small", (draw(seed) for seed in range(arguments.networks)))
