@@ -1,17 +1,21 @@
 """The engine of the diagnosis: what does not hold is not said, what is known is; conduct, precision, draws."""
 
+import copy
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from tests.diagnosing import SEEDS, behaved, problem, told, trials, wronged
 from torchref.oracle.comparison import Comparison
 from torchref.oracle.diagnosis import CODES, Diagnosis, diagnose
 from torchref.oracle.diagnosis.conditions import common
 from torchref.oracle.diagnosis.hypothesis import Hypothesis, holds, seen
-from torchref.oracle.kinds import DTYPES, Trial
+from torchref.oracle.kinds import DTYPES, Case, Trial
+from torchref.oracle.linear import gradients
 
 
 def noise(t: Trial, tensor: str, seed: int = 5) -> Any:
@@ -365,6 +369,34 @@ def test_what_trials_have_in_common() -> None:
     assert wrong(lambda t: t.case.slug == "uneven" or t.case.slug == "s2p0") == "stride > 1"
     assert wrong(lambda t: len(t.given["x"]) == 1) == "the batch size is 1"
     assert wrong(lambda t: t.seed > 0) == ""
+
+
+def test_torchs_own_layers_with_settings_that_ours_have_not() -> None:
+    """Dilation and groups are part of the formula; a padding by name has no number, and breaks nothing."""
+
+    def diagnosed(layer: nn.Module, wrong: Any) -> str:
+        runs = []
+        for seed in SEEDS:
+            case = Case("dilated", "", {}, (2, 4, 9, 8))
+            rng = np.random.default_rng(seed)
+            x = rng.normal(size=case.shape)
+            layer = copy.deepcopy(layer).double()
+            with torch.no_grad():
+                shape = layer(torch.tensor(x)).shape
+            given = {"x": x, "dy": rng.normal(size=shape)}
+            results = gradients(layer, *(torch.tensor(given[n]) for n in ("x", "dy")))
+            oracle = {name: np.asarray(t) for name, t in results.items()}
+            given |= {name: p.detach().numpy() for name, p in layer.named_parameters()}
+            usual = Trial(case, "float64", "normal", seed, given, layer, oracle, oracle, ())
+            runs.append([wronged(usual, "y", wrong)])
+        return diagnose(problem("y", *runs)).code
+
+    def without_bias(t: Trial) -> Any:
+        return t.oracle["y"] - t.given["bias"][:, None, None]
+
+    torch.manual_seed(0)
+    assert diagnosed(nn.Conv2d(4, 6, 3, dilation=2, groups=2), without_bias) == "bias:missing"
+    assert diagnosed(nn.Conv2d(4, 6, 3, padding="same"), lambda t: 2 * t.oracle["y"]) == "ratio:2"
 
 
 def test_every_code_has_its_sentence() -> None:

@@ -24,8 +24,9 @@ def applied(trial: Trial, leaves: Leaves, **other: Any) -> Tensor:
         return F.linear(x, weight, bias)
     if "weight" not in other:
         weight = linked(trial, weight, **other)
+    module, steps = trial.reference, (other.get("stride", stride(trial)), other.get("padding", padding(trial)))
     convolve = F.conv2d if weight.ndim == 4 else F.conv1d
-    return convolve(x, weight, bias, other.get("stride", stride(trial)), other.get("padding", padding(trial)))
+    return convolve(x, weight, bias, *steps, module.dilation, module.groups)
 
 
 def linked(trial: Trial, weight: Tensor, **other: Any) -> Tensor:

@@ -121,7 +121,7 @@ def predicted(hypothesis: Hypothesis, s: Seen) -> Array | None:
     try:
         with np.errstate(all="ignore"):
             prediction = hypothesis.predict(s.trial)
-    except (ArithmeticError, AttributeError, LookupError, RuntimeError, ValueError):
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError):
         return None
     return s.oracle if prediction is None else s.restrict(prediction)
 

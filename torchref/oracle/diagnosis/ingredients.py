@@ -85,8 +85,11 @@ def stride(trial: Trial) -> tuple[int, ...]:
 
 
 def padding(trial: Trial) -> tuple[int, ...]:
-    """Of each axis, on each side."""
-    return pair(getattr(trial.reference, "padding", 0), trial.given["x"].ndim - 2)
+    """Of each axis, on each side. Raises `ImpossibleError` for torch's "same"."""
+    border = getattr(trial.reference, "padding", 0)
+    if isinstance(border, str):
+        raise ImpossibleError("padding by name")
+    return pair(border, trial.given["x"].ndim - 2)
 
 
 def batch(trial: Trial) -> Array:
