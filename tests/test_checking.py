@@ -185,7 +185,9 @@ def test_wrong_code_fails_at_the_right_tensor(name: str, tmp_path: Path) -> None
 
 
 def test_what_a_signature_is_without_is_skipped_visibly() -> None:
-    verdict = oracle.check(hand.linear_forward, hand.linear_backward, like="linear", unsupported=["empty"])
+    verdict = oracle.check(
+        hand.linear_forward, hand.linear_backward, like="linear", unsupported=["empty"], cases="n1 n0 nobias"
+    )
     skipped = {row.slug: row.skipped for row in verdict.rows if row.skipped}
     assert skipped == {"n0": "declared unsupported: empty", "nobias": "linear_forward always takes a bias"}
     verdict = oracle.check(hand.sigmoid, like="logistic")
@@ -212,10 +214,10 @@ def test_a_layer_without_a_bias_is_declared_to_be_one() -> None:
 
     with pytest.raises(ValueError, match="forward takes no bias, which linear has; declare unsupported='bias'"):
         oracle.check(forward, backward, like="linear")
-    verdict = oracle.check(forward, backward, like="linear", unsupported="bias")
+    verdict = oracle.check(forward, backward, like="linear", unsupported="bias", cases="plain nobias")
     assert verdict.passed
     assert verdict.columns == ("forward", "dx", "dw", "behaviour")
-    assert oracle.check(hand.InDicts, like="linear", unsupported="bias").passed
+    assert oracle.check(hand.InDicts, like="linear", unsupported="bias", cases="n1").passed
 
 
 def test_a_failure_is_reproduced_by_a_snippet(tmp_path: Path) -> None:
