@@ -97,7 +97,10 @@ WITHOUT = {
         "special": "of zeros of both signs XLA's maximum is +0, torch's the first; subnormal numbers are 0 to it",
         "nonfinite": "of a window with NaN in it another entry is the winner in XLA's select-and-scatter",
     },
-    "relu": {"special": "XLA takes subnormal numbers for 0"},
+    "relu": {
+        "special": "XLA takes subnormal numbers for 0",
+        "nonfinite": "the gradient passes where x > 0 only, torch's where x is NaN too",
+    },
     "tanh": {"nonfinite": "the gradient is written (dy + dy·y)(1 − y), which is ∞ − ∞ for dy = ±∞ and y < 0"},
 }
 
