@@ -1,4 +1,4 @@
-"""Layers, losses and optimisers as objects or by adapters, and what of them cannot be called."""
+"""Layers as objects or by adapters, and what of them cannot be called."""
 
 import time
 from pathlib import Path
@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-import scratch
 from tests import handwritten as hand
 from tests.test_subjects import plain
 from torchref import oracle
@@ -260,119 +259,6 @@ def test_one_object_is_asked_what_it_is_configured_for() -> None:
     assert oracle.check(dense, like="linear", cases="plain", weight="IO", bias="1O").passed
 
 
-# --- Losses, penalties, optimisers and initialisers. ---
-def both(x: Any, y: Any) -> Any:
-    return (*hand.softmax_loss(x, y), 1)
-
-
-class Uncached:
-    def forward(self, x: Any, y: Any) -> Any:
-        return hand.softmax_loss(x, y)[0]
-
-    def backward(self, cache: Any) -> Any:
-        return cache
-
-
-def test_losses_that_do_not_answer(plain: Any) -> None:
-    options = {"like": "cross_entropy", "cases": "mean"}
-    assert "returns a tuple of 3" in plain(both, **options)
-    assert "returns no cache, which backward asks for" in plain(Uncached, **options)
-    assert "returns None" in plain(
-        hand.half_squared, lambda y_hat, y: None if len(y_hat) == len(y) else y, like="squared_error", cases="mean"
-    )
-    assert "loss" in plain(lambda x, y: (float(x[y > 9].sum()), "cache"), **options)
-
-
-def test_losses_with_settings_dicts_and_features_first() -> None:
-    def loss(scores: Any, labels: Any, reduction: str) -> Any:
-        value, gradient = hand.softmax_loss(scores.T, labels)
-        scale = scores.dtype.type(len(labels) if reduction == "sum" else 1)
-        return value * scale, gradient.T * scale
-
-    options: dict[str, Any] = {"like": "cross_entropy", "unsupported": "empty", "layout": "KN"}
-    verdict = oracle.check(loss, **options)
-    assert verdict.passed, str(verdict)
-    assert {row.slug for row in verdict.rows if row.cells} >= {"sum", "mean"}
-    half = oracle.check(scratch.SquaredError("sum"), like="squared_error")
-    assert {row.slug: bool(row.skipped) for row in half.rows}["mean"]
-    assert half.passed
-
-
-class Decay:
-    def __init__(self, lam: float) -> None:
-        self.lam = lam
-
-    def loss(self, w: Any) -> Any:
-        self.w = w
-        return 0.5 * self.lam * np.sum(w * w)
-
-    def gradient(self) -> Any:
-        return (self.lam * self.w,)
-
-
-def test_penalties_of_several_forms(plain: Any) -> None:
-    assert oracle.check(Decay, like="l2").passed
-    assert oracle.check(hand.l2, like="l2").passed
-    assert oracle.check(Decay(0.3), like="l2", cases="one").passed
-
-    def named(params: Any, decay: float) -> Any:
-        weights = [array for name, array in params.items() if name.rpartition(".")[2] == "weight"]
-        return sum(0.5 * decay * np.sum(w * w) for w in weights), (params, decay)
-
-    def wrong(cache: Any) -> Any:
-        params, decay = cache
-        return decay * params["fc1.weight"]
-
-    assert "expected gradients by name" in plain(named, wrong, like="l2", cases="names")
-    assert oracle.check(named, wrong, like="l2", cases="one").passed
-
-
-def test_optimisers_of_several_forms(plain: Any) -> None:
-    def with_state(params: Any, grads: Any, velocities: Any, lr: float, momentum: float) -> Any:
-        new = {k: momentum * velocities.get(k, 0) + g for k, g in grads.items()}
-        return {k: p - lr * new[k] for k, p in params.items()}, new
-
-    assert oracle.check(with_state, like="sgd").passed
-
-    def copying(w: Any, dw: Any, config: Any) -> Any:
-        w, config = hand.sgd_momentum(w, dw, config)
-        return w, dict(config)
-
-    assert oracle.check(copying, like="sgd").passed
-
-    def in_place(w: Any, dw: Any, lr: float) -> None:
-        w -= lr * dw
-
-    assert oracle.check(in_place, like="sgd").passed
-    options = {"like": "sgd"}
-    assert "returns a tuple of 3" in plain(lambda w, dw, lr: (w, dw, lr), **options)
-    assert "raises KeyError" in plain(lambda w, dw, config: w - config["speed"] * dw, **options)
-
-    class Single:
-        def __init__(self, lr: float, momentum: float = 0.0) -> None:
-            self.lr, self.momentum, self.v = lr, momentum, 0.0
-
-        def step(self, w: Any, dw: Any) -> Any:
-            self.v = self.momentum * self.v + dw
-            return w - self.lr * self.v
-
-    assert oracle.check(Single, like="sgd").passed
-    assert oracle.check(
-        lambda params, grads, lr: ({k: p - lr * grads[k] for k, p in params.items()}, None), like="sgd"
-    ).passed
-
-
-def test_initialisers(plain: Any) -> None:
-    def lecun(size: Any, rng: Any, dtype: Any) -> Any:
-        bound = np.sqrt(3 / np.prod(size[1:]))
-        return rng.uniform(-bound, bound, size).astype(dtype)
-
-    verdict = oracle.check(lecun, like="lecun_uniform")
-    assert {row.slug: row.skipped for row in verdict.rows}["table"] == "lecun takes no fan_in"
-    assert verdict.passed
-    assert "weights" in plain(lambda shape, rng: rng.normal(size=shape), like="lecun_uniform", cases="units")
-
-
 class Convolution:
     """Has no table of connections."""
 
@@ -454,26 +340,3 @@ def test_what_can_be_made_the_second_time_only(plain: Any) -> None:
         return hand.InDicts(in_features, out_features)
 
     assert "raises NotImplementedError" in plain(make)
-
-
-class Unready(hand.Momentum):
-    def __init__(self, lr: float) -> None:
-        raise RuntimeError(f"not at {lr}")
-
-
-def test_what_cannot_be_made_at_all(plain: Any) -> None:
-    assert "raises RuntimeError: not at 0.1" in plain(Unready, like="sgd")
-
-
-def test_one_hot_targets_are_declared() -> None:
-    def forward(x: Any, t: Any) -> Any:
-        loss = hand.SoftmaxWithLoss()
-        return loss.forward(x, t), loss
-
-    def backward(dout: Any, cache: Any) -> Any:
-        return cache.backward(dout)
-
-    options: dict[str, Any] = {"like": "cross_entropy", "unsupported": "empty"}
-    verdict = oracle.check(forward, backward, arguments={"t": "onehot"}, **options)
-    assert verdict.passed, str(verdict)
-    assert "it is not asked about NaN and infinity" in "; ".join(verdict.guesses)
