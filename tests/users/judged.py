@@ -68,7 +68,7 @@ def verdict_on(wing: ModuleType, want: Expected, style: str, seed: int) -> Verdi
     if style == "n":
         return compared(wing, f"{want.kind} {want.setting}".strip(), seed)
     with tempfile.TemporaryDirectory() as folder:
-        given = {"like": kind, "seed": seed, "save_to": folder}
+        given = {"like": kind, "seed": seed, "save_to": folder, "strict": True}
         if style == "p":
             return oracle.check(*pair(wing, kind), **given)
         return oracle.check(stateful(wing, kind), **given)
