@@ -54,6 +54,9 @@ class Check:
     unsupported: Text = ""
     """Features that your code is to be without, such as "stride padding"; what needs them is skipped, visibly."""
 
+    strict: bool = False
+    """Count NaN, infinity and the sign of zero too; else what differs there is a remark."""
+
     dtype: Annotated[Precision, one_of(Precision)] = "both"
     """Precision to run in."""
 
@@ -102,7 +105,8 @@ class Check:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if field.name not in ("target", "case", "seed", *OUTPUTS) and value != field.default:
-                words += [f"--{field.name.replace('_', '-')}", f"{value:g}" if field.name == "time_limit" else value]
+                words.append(f"--{field.name.replace('_', '-')}")
+                words += [] if value is True else [f"{value:g}" if field.name == "time_limit" else value]
         return command("check", *words)
 
     def _arguments(self) -> list[tuple[str, str]]:

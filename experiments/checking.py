@@ -91,6 +91,7 @@ def judge(job: dict[str, Any]) -> Any:
             like=job["like"],
             **options,
             unsupported=job["unsupported"],
+            strict=job["strict"],
             dtypes=("float64", "float32") if job["dtype"] == "both" else job["dtype"],
             cases=left if crashed or job["case"] else (),
             seed=job["seed"],

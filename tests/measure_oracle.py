@@ -103,7 +103,7 @@ def correct(seed: int) -> list[Alarm]:
         style = "c" if case == "state" else "psc"[(seed // len(kind.cases) + place) % 3]  # others show no state
         subject = candidate(style, name)
         with tempfile.TemporaryDirectory() as folder:
-            verdict = oracle.check(*subject, like=name, cases=case, seed=seed, save_to=folder)
+            verdict = oracle.check(*subject, like=name, cases=case, seed=seed, save_to=folder, strict=True)
         found.append(alarm(f"{style} {name} {case}", verdict))
     turns = sorted(networks.SETTINGS) + sorted(networks.WHOLE)
     for turn in range(3):

@@ -223,5 +223,5 @@ def test_dense_targets_take_the_precision_of_x() -> None:
 def test_other_parameters_are_refused() -> None:
     loop = Loop(rule(0.1))
     held = {"fc1.weight": np.zeros((2, 5))}
-    with pytest.raises(ValueError, match="without a partner|fits fc1.weight in no layout"):
+    with pytest.raises(ValueError, match=r"without a partner|fits fc1.weight in no layout"):
         oracle.compare_training(loop, twin(), torchref.SGD(0.1), batches(), steps=1, parameters=held)

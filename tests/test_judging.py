@@ -48,7 +48,7 @@ def judged(cls: Any, like: str, subject: type[PlainSubject] = PlainSubject, **op
 @pytest.mark.parametrize("subject", [PlainSubject, Stateful])
 @pytest.mark.parametrize("kind", LAYERS, ids=lambda kind: kind.name)
 def test_scratch_passes_the_catalogue(kind: Any, subject: type[PlainSubject], seed: int) -> None:
-    verdict = judged(getattr(scratch, kind.twin.__name__), kind.name, subject, seed=seed)
+    verdict = judged(getattr(scratch, kind.twin.__name__), kind.name, subject, seed=seed, strict=True)
     assert verdict.passed, str(verdict)
     assert 0 < verdict.worst <= 0.6 or kind.name in ("threshold", "relu", "identity", "flatten", "canvas2d", "dropout")
     assert not verdict.findings
@@ -326,3 +326,36 @@ def test_where_no_case_has_one_number_for_both_axes_refusing_pairs_is_right(seed
     uneven = replace(kind, cases=tuple(c for c in kind.cases if c.slug in ("uneven", "gaps")))
     verdict = judge_subject(PlainSubject(OneNumber, "mine"), uneven, Options(seed=seed))
     assert [row.skipped[:24] for row in verdict.rows] == ["taken to want one number"] * 2
+
+
+class Textbook(scratch.ReLU):
+    """As in every course: NaN does not pass."""
+
+    def backward(self, dy: Any, cache: Any) -> Any:
+        return np.where(cache.y > 0, dy, 0), {}
+
+
+class LastZero(scratch.MaxPool2d):
+    """Of 0.0 and −0.0 another than torch's comes out."""
+
+    def forward(self, x: Any) -> Any:
+        y, cache = super().forward(x)
+        return np.where(y == 0, -y, y), cache
+
+
+def test_nan_infinity_and_the_sign_of_zero_count_only_strictly(seed: int) -> None:
+    for cls, like, what in (
+        (Textbook, "relu", "dx differs on NaN and infinity"),
+        (LastZero, "maxpool2d", "forward differs in"),
+    ):
+        lenient = judged(cls, like, seed=seed)
+        assert lenient.passed, str(lenient)
+        assert [remark for remark in lenient.remarks if what in remark and "(strict=True counts it)" in remark]
+        strict = judged(cls, like, seed=seed, strict=True)
+        assert strict.findings[0].tensor in ("dx", "forward")
+
+    class Doubled(Textbook):
+        def backward(self, dy: Any, cache: Any) -> Any:
+            return 2 * np.where(cache.y > 0, dy, 0), {}
+
+    assert not judged(Doubled, "relu", seed=seed).passed

@@ -49,6 +49,7 @@ def check(
     seed: int = 0,
     time_limit: float = TIME_LIMIT,
     shape: tuple[int, ...] | None = None,
+    strict: bool = False,
     title: str = "",
     save_to: str | Path | None = None,
     command: Callable[[str], str] | None = None,
@@ -80,6 +81,8 @@ def check(
         Seconds for each call.
     shape:
         Of x, where `like` is a module or callable.
+    strict:
+        Whether NaN, infinity and the sign of zero count; else what differs there is a remark.
     title:
         What the report calls it.
     save_to:
@@ -99,6 +102,7 @@ def check(
         "arguments": dict(arguments) if arguments else None,
         "unsupported": " ".join(_words("unsupported", unsupported)) or None,
         "shape": shape,
+        "strict": True if strict else None,
     }
     if not isinstance(time_limit, int | float) or not time_limit > 0:
         raise ValueError(f"time_limit is {time_limit!r}, expected a number of seconds above 0")
@@ -152,6 +156,7 @@ def check(
         command=command or _snippet(subject.title, like, said, seed),
         save_to=None if save_to is None else Path(save_to),
         skips=reasons,
+        strict=bool(strict),
     )
     return judge_subject(subject, kind, options)
 

@@ -29,6 +29,9 @@ DRIFT_STEPS = 1_000
 MEASURED = 128
 """Criterion 9: roundings allowed in any torch module, in eps·D, D measured."""
 
+OTHER_ZERO = "zero has the other sign"
+"""How the fault begins of what is equal but for −0.0."""
+
 
 def unit(oracle: Any) -> float:
     """Machine epsilon of the oracle's dtype."""
@@ -52,7 +55,7 @@ def selection(tensor: str, mine: Any, oracle: Any) -> Comparison:
         theirs = to_array(oracle)
         differ = np.argwhere((np.signbit(mine) != np.signbit(theirs)) & ~np.isnan(theirs))
         if len(differ):
-            return replace(verdict, ratio=np.inf, fault=f"zero has the other sign at {differ[0].tolist()}")
+            return replace(verdict, ratio=np.inf, fault=f"{OTHER_ZERO} at {differ[0].tolist()}")
     return verdict
 
 

@@ -166,6 +166,8 @@ def known(finding: Finding) -> tuple[str, ...]:
     """What is known about a finding, beside its headline."""
     said_already = bool(finding.fault) and not finding.hint
     what = finding.what.split("; at worst")[0] if said_already else finding.what
+    if finding.hint:  # what else is known of the error is for those who must find the mistake themselves
+        return (what,)
     return (what, *(line for line in finding.evidence if line != finding.fault))
 
 
