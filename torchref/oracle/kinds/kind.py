@@ -31,7 +31,8 @@ class Case:
         The features beyond the plainest that it uses: "stride", "padding", "empty", …; a candidate declared to be
         without one of them is not run on it.
     values:
-        What the inputs are drawn from instead, so few that many are equal (ties).
+        What the inputs are drawn from instead: so few that many are equal (ties), or as many as there are entries, each
+        once.
     thorough:
         Whether it is also run in odd memory layouts, on special values and on NaN and infinity.
     """

@@ -159,7 +159,8 @@ class LayerKind:
 
     def _input(self, draw: Draw, numbers: Any, case: Case, dtype: str, variety: str) -> Array:
         if case.values:
-            return draw.rng.choice(case.values, case.shape).astype(dtype)
+            ties = len(case.values) < math.prod(case.shape)
+            return draw.rng.choice(case.values, case.shape, replace=ties).astype(dtype)
         x: Array = numbers(case.shape, dtype)
         if variety in LAYOUTS:
             return LAYOUTS[variety](x)

@@ -13,6 +13,8 @@ from torchref.oracle.kinds.layer_kind import LayerKind
 
 TABLE = ((True, False, True), (False, True, False), (True, True, False), (False, False, True))
 INFINITY = float("inf")
+NEGATIVE = tuple(-1e6 - i for i in range(4 * 2 * 6 * 8))
+"""Numbers below what a search for the largest may start with in place of −∞; as many as there are entries: no ties."""
 
 COMMON = {
     "empty": "a batch of no samples",
@@ -105,7 +107,7 @@ LINEAR = LayerKind(
         _linear("equal", 4, 4, 4),
         _linear("one-in", 2, 1, 3),
         _linear("one-out", 2, 6, 1),
-        _linear("long", 67, 257, 31),
+        _linear("long", 131, 257, 31),
         _linear("nobias", 3, 5, 4, "bias-free", bias=False),
     ),
 )
@@ -123,6 +125,9 @@ CONV2D = LayerKind(
         _conv("s1p1", (2, 3, 5, 6), 4, 3, 1, 1, "padding"),
         _conv("s2p0", (2, 3, 7, 9), 4, 3, 2, 0, "stride"),
         _conv("s2p1", (2, 3, 7, 6), 4, 3, 2, 1, "stride padding rest"),
+        _conv("s3p2", (2, 5, 9, 7), 4, 3, 3, 2, "stride padding rest"),
+        _conv("s3p0", (2, 4, 8, 7), 3, 2, 3, 0, "stride gaps rest"),
+        _conv("s1p3", (2, 4, 3, 5), 3, 2, 1, 3, "padding"),
         _conv("rect", (2, 3, 7, 6), 4, (2, 3), 1, 0, "rectangular"),
         _conv("uneven", (6, 2, 8, 7), 3, (5, 4), (2, 3), (1, 2), "rectangular stride padding pairs rest"),
         _conv("gaps", (4, 2, 8, 9), 3, (1, 2), (3, 4), 0, "rectangular stride pairs gaps rest"),
@@ -167,6 +172,8 @@ _POOLED = (
     _pool("plain", (4, 2, 6, 8), 2),
     _pool("rest", (4, 2, 7, 5), 2, needs="rest"),
     _pool("overlap", (4, 2, 7, 6), 3, 2, "stride overlap rest"),
+    _pool("k3s1", (4, 2, 5, 6), 3, 1, "stride overlap"),
+    _pool("k2s3", (4, 2, 8, 6), 2, 3, "stride gaps rest"),
     _pool("rect", (3, 2, 7, 6), (3, 2), needs="rectangular rest"),
     _pool("uneven", (4, 2, 7, 6), (2, 4), (1, 3), "rectangular stride overlap rest"),
     _pool("gaps", (4, 2, 7, 6), (1, 2), (3, 4), "rectangular stride gaps rest"),
@@ -195,6 +202,7 @@ MAXPOOL2D = LayerKind(
     features=POOLING | {"ties": "equal entries in a window"},
     cases=(
         *_POOLED,
+        _pool("negative", (2, 4, 6, 8), 2, values=NEGATIVE),
         _pool("16x9", (4, 3, 18, 10), (16, 9), 1, "rectangular stride overlap"),
         _pool("ties", (4, 2, 7, 6), (2, 3), (1, 2), "rectangular stride overlap rest ties", values=(2.0, 2.0, -1.0)),
         _pool("zeros", (4, 2, 7, 6), 2, 1, "stride overlap ties special", values=(0.0, -0.0)),

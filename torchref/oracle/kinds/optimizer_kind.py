@@ -157,7 +157,9 @@ SGD = OptimizerKind(
     },
     cases=(
         _case("plain", lr=0.1, thorough=True),
+        _case("rate", lr=0.03),
         _case("momentum", "momentum", lr=0.1, momentum=0.9, thorough=True),
+        _case("slower", "momentum", lr=0.03, momentum=0.8),
         _case("decay", "decay", lr=0.1, weight_decay=0.05),
         _case("both", "momentum decay", lr=0.03, momentum=0.8, weight_decay=0.02),
         _case("names", "momentum decay names", lr=0.03, momentum=0.8, weight_decay=0.02),
