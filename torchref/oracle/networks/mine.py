@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from torchref.oracle.comparison import Array
+from torchref.oracle.networks.clearing import Clearing
 from torchref.oracle.networks.my_loss import MyLoss, number
 from torchref.oracle.networks.recording import Observation, copied, recorded
 from torchref.oracle.networks.slots import Slot, layers_of, needed, slots
@@ -167,8 +168,9 @@ class Stateful:
         self._guard = guard
         self.loss = loss
         self.title = type(net).__name__
-        self.guesses = ["forward(x) and backward(dy) keep their pass on the network"]
         self.layers = layers_of(net)
+        self._clearing = Clearing(net, self.layers, guard)
+        self.guesses = ["forward(x) and backward(dy) keep their pass on the network", *self._clearing.guesses]
 
     def slots(self) -> list[Slot]:
         """Attributes with gradients beside them, its own and its layers'; complete only after a pass."""
@@ -176,8 +178,7 @@ class Stateful:
 
     def run(self, x: Array, target: Array, dy: Array | None, seen: Observation) -> None:
         """One free pass."""
-        if callable(clear := getattr(self._net, "zero_grad", None)):
-            self._guard.run("zero_grad", clear)
+        self._clearing.before_pass()
         with recorded(self.layers, seen, pairs=False):
             output = self._guard.call("forward", self._net.forward, x)
             seen.tensors["output"] = to_numpy(output, "forward", "the output")
@@ -188,9 +189,12 @@ class Stateful:
 
     def alone(self, name: str, x: Array, dy: Array, seen: dict[str, Any]) -> None:
         """One layer on what it is given."""
+        self._clearing.before_alone(name, self._slots_of(name))
         called_alone(self._guard, name, self.layers[name], x, dy, seen)
-        own = [slot for slot in self.slots() if slot.name.startswith(f"{name}.") and slot.gradient]
-        seen |= {f"grad {slot.name}": copied(slot.gradient()) for slot in own if slot.gradient}
+        seen |= {f"grad {s.name}": copied(s.gradient()) for s in self._slots_of(name) if s.gradient}
+
+    def _slots_of(self, name: str) -> list[Slot]:
+        return [slot for slot in self.slots() if slot.name.startswith(f"{name}.")]
 
 
 class WithLoss:
