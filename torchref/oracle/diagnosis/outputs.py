@@ -67,6 +67,12 @@ NEARLY = 1e-6
 """A factor this close to 1 is no factor but an error of rounding."""
 
 
+def told(factor: float) -> str:
+    """A factor in words; what is near 1 by its distance from 1."""
+    near = 0 < abs(factor - 1) < 1e-3
+    return f"1 {'+' if factor > 1 else '−'} {abs(factor - 1):.3g}" if near else f"{factor:.6g}"
+
+
 def multiplied(tensor: str, factor: Factor) -> Callable[[Trial], Array]:
     """The oracle's tensor times a factor."""
     return lambda trial: trial.oracle[tensor] * factor(trial)
@@ -83,7 +89,7 @@ def constant_ratio(tensor: str, sample: Seen) -> Iterator[Hypothesis]:
     if sample.mine.shape == sample.oracle.shape and (size := float((sample.oracle**2).sum())) > 0:
         factor = float((sample.mine * sample.oracle).sum()) / size
         if abs(factor - 1) > NEARLY:
-            says = f"{{it}}: it is {factor:.6g} times what it should be, always"
+            says = f"{{it}}: it is {told(factor)} times what it should be, always"
             yield Hypothesis("ratio:constant", says, multiplied(tensor, lambda t: factor))
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from torchref.oracle.comparison import Array
 from torchref.oracle.diagnosis.hypothesis import Hypothesis, Seen
 from torchref.oracle.diagnosis.ingredients import outcome
+from torchref.oracle.diagnosis.outputs import told
 from torchref.oracle.kinds.kind import Trial
 
 FROZEN = ("read-only", "broadcast")
@@ -26,10 +27,10 @@ def tampered(tensor: str, sample: Seen) -> Iterator[Hypothesis]:
     for name in ("x", "dy"):
         if name in mutated and not (name == "dy" and tensor == "y"):
             yield from _fitted(
-                tensor, sample, f"{name} is multiplied by {{by:.6g}} before it is used", _twice(tensor, name)
+                tensor, sample, f"{name} is multiplied by {{by}} before it is used", _twice(tensor, name)
             )
     if tensor == "dx" and "weight" in mutated:
-        says = "the weight has been moved by {by:.6g} times its gradient before {{it}} is computed"
+        says = "the weight has been moved by {by} times its gradient before {{it}} is computed"
         yield from _fitted(tensor, sample, says, _moved(tensor), writing=False)
 
 
@@ -59,7 +60,7 @@ def _fitted(tensor: str, sample: Seen, says: str, other: Other, *, writing: bool
         changed: Array = right + by * (other(trial) - right)
         return changed
 
-    yield Hypothesis("conduct:mutation", f"{{it}}: {says.format(by=1 + by if writing else by)}", predict)
+    yield Hypothesis("conduct:mutation", f"{{it}}: {says.format(by=told(1 + by) if writing else f'{by:.6g}')}", predict)
 
 
 READINGS: dict[str, tuple[str, str, Callable[[Array], Array]]] = {

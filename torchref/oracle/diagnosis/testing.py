@@ -23,6 +23,7 @@ from torchref.oracle.diagnosis import (
     tampering,
     windows,
 )
+from torchref.oracle.diagnosis.backwards import of_gradient, only_backward
 from torchref.oracle.diagnosis.conduct import ACCUMULATED, accumulates, evidence_of, explain
 from torchref.oracle.diagnosis.diagnosis import Diagnosis, Problem
 from torchref.oracle.diagnosis.evidence import PLACES, evidence, located
@@ -77,7 +78,8 @@ def explanation(problem: Problem, looked: Sequence[Seen]) -> tuple[str, str] | N
     for first in (precision.wrong_dtype, precision.leak):
         if (found := first(looked, problem.tensor)) and found == first(again(problem), problem.tensor):
             return found[0], found[1]
-    candidates = hypotheses(problem.tensor.removesuffix(ABSENT), sample(looked))
+    name = problem.tensor.removesuffix(ABSENT)
+    candidates = hypotheses(name, sample(looked), backward=only_backward(name, looked))
     outcomes = [(h, false) for h in candidates if (false := contradicted(h, looked)) is not None]
     held = [h for h, false in outcomes if not false and holds(h, again(problem))]
     if held:
@@ -132,25 +134,26 @@ def restricted(hypothesis: Hypothesis, rule: conditions.Rule) -> Hypothesis:
     return replace(hypothesis, predict=predict)
 
 
-def hypotheses(tensor: str, example: Seen) -> Iterator[Hypothesis]:
-    """Every mistake that is known of a tensor of this kind of layer, the most specific first."""
+def hypotheses(tensor: str, example: Seen, *, backward: bool) -> Iterator[Hypothesis]:
+    """Every mistake that is known of a tensor of this kind of layer, the most specific first; or of backward only."""
     reference = example.trial.reference
     trial = example.trial
+    suiting = of_gradient if backward else iter
     if "dy" in trial.given:
         yield from tampering.tampered(tensor, example)
         yield from slopes.activations(tensor, example)
         yield from moving.movements(tensor, example)
-        yield from windows.pools(tensor, trial)
+        yield from suiting(windows.pools(tensor, trial))
         if isinstance(reference, MaxPool2d):
-            yield from maxima.maxima(tensor)
+            yield from suiting(maxima.maxima(tensor))
         yield from scattering.overlaps(tensor)
         if isinstance(reference, nn.Linear | nn.Conv1d | nn.Conv2d):
             yield from convolving.weights(tensor)
-            yield from convolving.biases(tensor)
+            yield from suiting(convolving.biases(tensor))
         if isinstance(reference, nn.Conv1d | nn.Conv2d):
             yield from tables.tables(tensor, example)
             yield from tables.unmasked(tensor, example)
-            yield from convolving.borders(tensor)
+            yield from suiting(convolving.borders(tensor))
     elif "output" in trial.given:
         yield from losing.losses(tensor, example)
     elif f"start {tensor.removeprefix(VELOCITY)}" in trial.given:
