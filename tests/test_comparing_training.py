@@ -188,12 +188,13 @@ def test_steps_near_a_kink_are_passed_over_and_losses_are_judged() -> None:
     module = nn.Sequential(nn.Linear(5, 4), nn.ReLU(), nn.Linear(4, 3)).double()
     with torch.no_grad():
         module[0].bias.zero_()
+        module[0].weight[0] = torch.tensor([1.0, -1.0, 0.0, 0.0, 0.0])  # of ones it makes 0, as rounding will have it
     held = {name: np.array(p.detach().numpy()) for name, p in module.named_parameters()}
 
     def step(*_: Any) -> Any:
         return {"loss": 1.0, **held}
 
-    x = np.zeros((4, 5))
+    x = np.ones((4, 5))
     verdict = oracle.compare_training(step, module, torchref.SGD(0.1), [(x, np.array([0, 1, 2, 0]))], steps=1)
     assert verdict.rows[0].skipped == "too near a kink of 1"
     loop = Loop(rule(0.1))

@@ -1,5 +1,6 @@
 """How networks are taken apart: chains of torch's modules, parameters and layers that belong together."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -286,3 +287,73 @@ def test_a_network_that_shows_nothing_is_judged_by_its_output() -> None:
     verdict = oracle.compare(Alone(), nn.Sequential(nn.Tanh()), X.numpy())
     assert verdict.passed, str(verdict)
     assert next(row for row in verdict.rows if row.slug == "output of the network").cells["forward"].passed
+
+
+class Unruled:
+    """GELU by hand; `off` is what its forward is multiplied by."""
+
+    def __init__(self, off: float) -> None:
+        self.off = off
+
+    def forward(self, x):
+        self.x = x
+        return (self.off * x * self._share(x)).astype(x.dtype)
+
+    def backward(self, dy):
+        bell = np.exp(-self.x * self.x / 2) / np.sqrt(2 * np.pi)
+        return (dy * (self._share(self.x) + self.x * bell)).astype(dy.dtype)
+
+    @staticmethod
+    def _share(x):
+        return 0.5 * (1 + np.vectorize(math.erf)(x / np.sqrt(2)))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_layers_without_a_rule_are_judged_as_strictly_in_either_precision(dtype, seed):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(6, 5)).astype(dtype)
+    for off, right in ((1.0, True), (1.001, False)):
+        verdict = oracle.compare(Unruled(off), nn.Sequential(nn.GELU()), x, seed=seed)
+        assert verdict.passed == right, str(verdict)
+
+
+class Nonsense:
+    """Wrong in everything."""
+
+    def __init__(self):
+        self.params = {"W1": np.zeros((4, 6)), "W2": np.zeros((6, 3))}
+
+    def loss(self, x, y=None):
+        scores = np.maximum(x @ self.params["W1"], 0) @ self.params["W2"]
+        return 3 * scores + 1 if y is None else (7.0, {name: 0 * value for name, value in self.params.items()})
+
+
+def test_blank_samples_are_no_kink_and_what_is_all_at_kinks_is_no_pass(seed, monkeypatch):
+    rng = np.random.default_rng(seed)
+    twin = nn.Sequential(nn.Linear(4, 6, bias=False), nn.ReLU(), nn.Linear(6, 3, bias=False))
+    x = rng.normal(size=(5, 4))
+    x[:2] = 0
+    verdict = oracle.compare(Nonsense(), twin, x, rng.integers(0, 3, 5), seed=seed)
+    assert not any("kink" in remark for remark in verdict.remarks)
+    assert any(finding.tensor == "forward" for finding in verdict.findings)
+    monkeypatch.setattr("torchref.oracle.networks.sizes.near_kink", lambda *_: True)
+    unjudged = oracle.compare(Nonsense(), twin, x, rng.integers(0, 3, 5), seed=seed)
+    assert not unjudged.passed
+    assert "could not be judged" in unjudged.findings[-1].what
+
+
+def test_batch_normalisation_stays_in_its_mode(seed):
+    class Normalised:
+        def forward(self, x):
+            self.spread = np.sqrt(x.var(0) + 1e-5)
+            self.y = (x - x.mean(0)) / self.spread
+            return self.y.copy()
+
+        def backward(self, dy):
+            return (dy - dy.mean(0) - self.y * (dy * self.y).mean(0)) / self.spread
+
+    x = np.random.default_rng(seed).normal(size=(6, 4)) + 2
+    norm = nn.BatchNorm1d(4, affine=False).double()
+    assert oracle.compare(Normalised(), nn.Sequential(norm.train()), x, seed=seed).passed
+    assert norm.training
+    assert not oracle.compare(Normalised(), nn.Sequential(norm.eval()), x, seed=seed).passed

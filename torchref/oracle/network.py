@@ -75,10 +75,10 @@ def networks_within(layers: Iterable[str]) -> dict[str, Within]:
 def near_kink(layer: nn.Module, x: Tensor, sx: Tensor, eps: float) -> bool:
     """Whether rounding could send two correct programs to different sides of a kink of `layer` at x.
 
-    A tie of entries whose S is 0, such as the zeros that a ReLU leaves, is one in both: the first of them wins.
+    An entry whose S is 0 is exact in both: a 0 of blank samples at a ReLU, a tie of the zeros that a ReLU leaves.
     """
     if isinstance(layer, KINKED):
-        return bool((x.abs() <= KINK_ROUNDINGS * eps * sx).any())
+        return bool(((x.abs() <= KINK_ROUNDINGS * eps * sx) & (sx > 0)).any())
     if isinstance(layer, MaxPool2d):
         entries, sizes = (
             t.unfold(2, layer.kernel_size[0], layer.stride[0]).unfold(3, layer.kernel_size[1], layer.stride[1])

@@ -48,14 +48,25 @@ GLUE: dict[str, Callable[[], nn.Module]] = {
 
 
 def prepared(module: nn.Module, dtype: torch.dtype) -> nn.Module:
-    """A copy on the CPU, in that precision, in evaluation mode, whose layers change nothing in place."""
-    copied = copy.deepcopy(module).cpu().to(dtype).eval()
+    """A copy on the CPU, in that precision, whose layers draw nothing and change nothing in place.
+
+    Batch normalisation stays in the mode it is in.
+    """
+    copied = calmed(copy.deepcopy(module).to("cpu", dtype))
     for layer in copied.modules():
         if getattr(layer, "inplace", False):
             setattr(layer, "inplace", False)  # noqa: B010 - not every module has it
     for parameter in copied.parameters():
         parameter.requires_grad_()
     return copied
+
+
+def calmed(module: nn.Module) -> nn.Module:
+    """The module with all layers that draw random numbers in evaluation mode."""
+    for layer in module.modules():
+        if isinstance(layer, nn.modules.dropout._DropoutNd | nn.RReLU):
+            layer.eval()
+    return module
 
 
 def leaves(module: nn.Module, prefix: str = "", *, deep: bool = True) -> Iterator[tuple[str, nn.Module]]:

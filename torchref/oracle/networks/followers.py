@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torchref.oracle import criteria
 from torchref.oracle.candidate import to_tensor
 from torchref.oracle.comparison import Array, Comparison, compare_arrays, to_array
-from torchref.oracle.networks.chain import chain_of, prepared
+from torchref.oracle.networks.chain import calmed, chain_of, prepared
 from torchref.oracle.networks.passes import run
 from torchref.oracle.optimizer import VELOCITY
 
@@ -32,8 +32,12 @@ class Follower:
     ) -> None:
         if isinstance(optimizer, torch.optim.Optimizer):
             # The two are tied: what is copied together stays together. `to` keeps the parameters' identity.
-            self.module, self.optimizer = copy.deepcopy((module.cpu(), optimizer))
-            self.module.to(dtype).eval()
+            self.module, self.optimizer = copy.deepcopy((module, optimizer))
+            calmed(self.module.to("cpu", dtype))
+            for state in self.optimizer.state.values():  # which `to` knows nothing of
+                for name, value in state.items():
+                    if isinstance(value, Tensor) and value.is_floating_point() and value.ndim:
+                        state[name] = value.to("cpu", dtype)
         else:
             self.module = prepared(module, dtype)
             made = optimizer if hasattr(optimizer, "step") else optimizer(list(self.module.parameters()))

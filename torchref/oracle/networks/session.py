@@ -15,7 +15,7 @@ from torchref.oracle.networks.localising import Wrong, forced, forced_loss, judg
 from torchref.oracle.networks.matching import Blocks, Matching
 from torchref.oracle.networks.mine import Mine
 from torchref.oracle.networks.my_loss import number
-from torchref.oracle.networks.passes import Signals, run
+from torchref.oracle.networks.passes import Signals, Upstream, run
 from torchref.oracle.networks.recording import Observation
 from torchref.oracle.networks.slots import Slot
 from torchref.oracle.purity import aliases, changed, snapshot, verdict
@@ -93,20 +93,32 @@ class Session:
         return self._last[1]
 
     def another(self, first: Draw, turn: int) -> Draw:
-        """Other parameters and another input like the first, of another batch size, away from kinks if that can be."""
+        """Other parameters, targets and another input like the first, of another batch size; away from kinks if that can be.
+
+        Of wide layers hardly any large batch is: it is halved from draw to draw.
+        """
+        count = len(first.x)
+        other = count - turn // 2 - 1 if turn % 2 and count > turn // 2 + 2 else count + turn
         for redraw in range(REDRAWS):
             rng = np.random.default_rng([self.seed, turn, redraw])
-            samples = len(first.x) - 1 if len(first.x) > 2 and turn % 2 else len(first.x) + 1
-            samples = len(first.x) if self.masked else samples
-            rows = np.resize(rng.permutation(len(first.x)), samples)
+            samples = count if self.masked else max(1, other >> max(0, redraw - 2))
+            rows = np.resize(rng.permutation(count), samples)
             draw = Draw(
                 _near(rng, first.x[rows] if turn % 2 else -first.x[rows]),
-                first.target[rows],
+                self._targets(rng, first.target, rows),
                 {name: _near(rng, array) for name, array in first.parameters.items()},
             )
             if not self.oracle(draw).kinks:
                 break
         return draw
+
+    def _targets(self, rng: np.random.Generator, targets: Array, rows: Array) -> Array:
+        """Upstream gradients anew; labels as they come, no longer each with its own sample; dense targets with theirs."""
+        if isinstance(self.loss, Upstream):
+            return rng.normal(size=(len(rows), *targets.shape[1:])).astype(targets.dtype)
+        if np.issubdtype(targets.dtype, np.integer):
+            return rng.choice(targets, len(rows)) if len(targets) else targets[rows]
+        return targets[rows]
 
     def run(self, draw: Draw, *, look: bool = True) -> Passed:
         """One pass; `look` into the layers too."""

@@ -24,7 +24,9 @@ def forward(layer: nn.Module, x: Tensor, y: Tensor, sx: Tensor) -> Tensor:
     """S_y of a layer, in float64."""
     if isinstance(layer, RULED):
         return magnitude.forward(layer, x, y, sx)
-    return _spread([(moved["y"] - y) / step for moved, step in _moved(layer, x, torch.zeros_like(y), sx, None)], y)
+    # In float64 to its last digit: y itself, from a float32 run, is off by more than the whole disturbance.
+    exact = differentiate(copy.deepcopy(layer).double(), [x], torch.zeros_like(y)).named()["y"]
+    return _spread([(moved["y"] - exact) / step for moved, step in _moved(layer, x, torch.zeros_like(y), sx, None)], y)
 
 
 def backward(layer: nn.Module, values: Values, sx: Tensor, sy: Tensor, sdy: Tensor) -> Backward:
