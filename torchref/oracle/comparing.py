@@ -124,7 +124,7 @@ def judge(prepared: Prepared, reporting: Reporting, like: str, guard: Guard, beg
             remarks.append(f"{which} is too near a kink of {where} to judge a free run{alone}")
     if all(passed.signals.kinks for passed in passes):  # as a whole it was never judged: that is no pass
         where = ", ".join(passes[0].signals.kinks)
-        what = f"could not be judged: x and all that was drawn near it is too close to a kink of {where}; give another x"
+        what = f"could not be judged: x and what was drawn near it are too close to a kink of {where}; give another x"
         findings = (*findings, Finding(tensor="the whole network", what=what, fault=what))
     session.load(draw.parameters)
     return Verdict(

@@ -93,7 +93,7 @@ class Session:
         return self._last[1]
 
     def another(self, first: Draw, turn: int) -> Draw:
-        """Other parameters, targets and another input like the first, of another batch size; away from kinks if that can be.
+        """Other parameters and targets, another input like the first, of another batch size, away from kinks if it can be.
 
         Of wide layers hardly any large batch is: it is halved from draw to draw.
         """
@@ -113,7 +113,7 @@ class Session:
         return draw
 
     def _targets(self, rng: np.random.Generator, targets: Array, rows: Array) -> Array:
-        """Upstream gradients anew; labels as they come, no longer each with its own sample; dense targets with theirs."""
+        """Upstream gradients anew; labels in any order; dense targets each with its own sample."""
         if isinstance(self.loss, Upstream):
             return rng.normal(size=(len(rows), *targets.shape[1:])).astype(targets.dtype)
         if np.issubdtype(targets.dtype, np.integer):
