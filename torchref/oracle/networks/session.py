@@ -93,7 +93,7 @@ class Session:
         return self._last[1]
 
     def another(self, first: Draw, turn: int) -> Draw:
-        """Other parameters and targets, another input like the first, of another batch size, away from kinks if it can be.
+        """Other parameters and targets, an input like the first of another batch size; away from kinks if that can be.
 
         Of wide layers hardly any large batch is: it is halved from draw to draw.
         """
