@@ -1,5 +1,6 @@
 """Whole networks of any form against a torch module: right ones pass, as kinds too."""
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -140,5 +141,63 @@ def test_a_network_kind_takes_places_of_code_objects_and_what_cannot_be_made(tmp
     undone = first(oracle.check(Undone, like="lenet5", cases="n1", dtypes="float64"))
     assert undone.missing
     assert "is no network" in first(oracle.check(dict, like="mlp", cases="n1", dtypes="float64")).fault
-    with pytest.raises(ValueError, match="no case 'plane'"):
+    with pytest.raises(ValueError, match="no case 'plane', expected one of plain, one-hidden, linear, equal, n1"):
         oracle.check(scratch.MLP, like="mlp", cases="plane")
+
+
+def perceptron(transposed: bool = False) -> Any:
+    """Plain layers in a list, made of sizes; weights (in, out), or (out, in)."""
+
+    class Dense(own.Dense):
+        def __init__(self, n: int, m: int) -> None:
+            super().__init__(n, m)
+            if transposed:
+                self.W = np.zeros((m, n))
+
+        def forward(self, x: Any) -> Any:
+            self.x = x
+            return x @ (self.W.T if transposed else self.W) + self.b
+
+        def backward(self, dy: Any) -> Any:
+            dx = dy @ (self.W if transposed else self.W.T)
+            self.dW, self.db = self.x.T @ dy, dy.sum(axis=0, keepdims=True)
+            self.dW = self.dW.T if transposed else self.dW
+            return dx
+
+    class Perceptron(own.Stack):
+        def __init__(self, sizes: Any) -> None:
+            layers = [part for n, m in pairwise(sizes) for part in (own.Squash(), Dense(n, m))]
+            super().__init__(layers[1:])
+
+    return Perceptron
+
+
+@pytest.mark.parametrize("transposed", [True, False])
+def test_how_square_weights_are_laid_out_is_seen_in_the_other_cases(transposed: bool) -> None:
+    net = perceptron(transposed)
+    verdict = oracle.check(net, like="mlp", dtypes="float64", cases=["equal", "n1"])
+    assert verdict.passed, str(verdict)
+    weight = "OI" if transposed else "IO"
+    assert oracle.check(net, like="mlp", weight=weight, dtypes="float64", cases="equal").passed
+    assert not oracle.check(net, like="mlp", weight=weight[::-1], dtypes="float64", cases="equal").passed
+    other = first(oracle.check(net, like="mlp", weight=weight[::-1], dtypes="float64", cases="n1"))
+    assert "in no layout" in other.what
+    with pytest.raises(ValueError, match=r"0.W may be OI or IO: .* weight='IO'"):
+        oracle.check(net, like="mlp", dtypes="float64", cases="equal")
+
+
+def test_what_a_network_kind_does_not_use_is_refused() -> None:
+    for option in (
+        {"layout": "CN"},
+        {"bias": "1O"},
+        {"arguments": {"z": "x"}},
+        {"unsupported": "bias"},
+        {"strict": True},
+    ):
+        with pytest.raises(ValueError, match=f"{next(iter(option))}: like='mlp' is a whole network"):
+            oracle.check(scratch.MLP, like="mlp", **option)
+    with pytest.raises(ValueError, match="backward: like='mlp'"):
+        oracle.check(scratch.MLP, scratch.MLP, like="mlp")
+    for weight in ("XY", "O", "IO OIX"):
+        with pytest.raises(ValueError, match="expected an order of the letters OI, OIW or OIHW"):
+            oracle.check(scratch.MLP, like="mlp", weight=weight)

@@ -47,6 +47,15 @@ class LateClearing(Adding):
         return super().backward(dy)
 
 
+class Frozen(own.Dense):
+    """Nobody can clear its gradient, and it does not add up."""
+
+    def backward(self, dy: Any) -> Any:
+        dx = super().backward(dy)
+        self.dW.flags.writeable = False
+        return dx
+
+
 class ByTheNetwork(own.Stack):
     def zero_gradients(self) -> None:
         clear(self.layers[0])
@@ -80,6 +89,7 @@ def stack(of: Any, layer: Any) -> Any:
         (stack(own.Stack, Clearing), "reset_grads of the layers 0, 2 clears the gradients before each pass"),
         (stack(own.Stack, LateClearing), "zero_grad of the layers 0, 2 clears the gradients before each pass"),
         (stack(ByTheNetwork, Adding), "zero_gradients clears the gradients before each pass"),
+        (stack(own.Stack, Frozen), "gradients are set to 0 before a layer is called alone"),
         (stack(InForward, Adding), "gradients are set to 0 before a layer is called alone"),
         (stack(InBackward, Adding), "gradients are set to 0 before a layer is called alone"),
     ],
@@ -106,6 +116,7 @@ def test_what_is_never_cleared_is_a_mistake() -> None:
         verdict = oracle.compare(net, two(nn.ReLU), *batch("float64"))
         assert {f.code for f in verdict.findings} == {"memory:accumulated"}, str(verdict)
     assert {f.layer for f in verdict.findings} == {"2"}
-    assert "zero_grad raises RuntimeError" in first(
-        oracle.compare(stack(Refusing, own.Dense), two(nn.ReLU), *batch("float64"))
-    ).what
+    assert (
+        "zero_grad raises RuntimeError"
+        in first(oracle.compare(stack(Refusing, own.Dense), two(nn.ReLU), *batch("float64"))).what
+    )

@@ -113,16 +113,22 @@ def check(
     if shape is not None and isinstance(like, str):
         raise ValueError(f"shape is {shape}, but {like} has a catalogue of its own; it is for modules and callables")
     if isinstance(like, str) and (network := find_network(like)) is not None:
+        unused = [name for name in ("layout", "bias", "arguments", "unsupported", "strict") if said[name] is not None]
+        unused += ["backward"] * (backward is not None)
+        if unused:
+            raise ValueError(f"{', '.join(unused)}: like={like!r} is a whole network, to which this does not apply")
+        named = title or str(getattr(forward, "__name__", forward if isinstance(forward, str) else "network"))
         return check_network_kind(
             forward,
             network,
+            weight=weight,
             dtypes=_words("dtypes", dtypes),
             cases=_words("cases", cases),
             seed=seed,
             time_limit=time_limit,
             title=title,
             save_to=save_to,
-            command=command or _snippet(title or str(getattr(forward, "__name__", forward)), like, said, seed),
+            command=command or _snippet(named, like, said, seed),
         )
     kind = find(like, shape)
     without = set(_words("unsupported", unsupported))

@@ -11,7 +11,7 @@ from torch import nn
 from torchref.oracle.networks import table
 from torchref.oracle.networks.behaviour import conduct
 from torchref.oracle.networks.findings import Reporting, find_out
-from torchref.oracle.networks.matching import MismatchError
+from torchref.oracle.networks.matching import AmbiguousError, Layouts, MismatchError
 from torchref.oracle.networks.mine import WithLoss, adapt
 from torchref.oracle.networks.preparing import Prepared, prepare
 from torchref.oracle.subjects.guard import TIME_LIMIT, Guard, blame
@@ -48,6 +48,7 @@ def compare(
     target: Any = None,
     *,
     map: Mapping[str, Any] | None = None,
+    weight: str | Layouts | None = None,
     loss: Any = None,
     my_loss: Any = None,
     masks: Masks | None = None,
@@ -76,6 +77,8 @@ def compare(
     map:
         {my parameter: torch's}, {my parameter: (torch's, "IO")} for other layouts, {my layer: torch's}. The rest is
         matched by name, or else by order and shape, and said in `guesses`.
+    weight:
+        How you lay out weights, one word for each number of axes: "IO", "HWIO IO"; else told by their shapes.
     loss, my_loss:
         Torch's, as a module, function or name ("cross_entropy", "squared_error", "mse"; for labels the first is
         assumed); and yours, as an object or a function that gives the value and its gradient. Without yours,
@@ -94,8 +97,13 @@ def compare(
     own_loss = target is not None and (my_loss is not None or isinstance(adapted, WithLoss))
     title = title or adapted.title
     said = {} if map is None else map
+    laid = weight if isinstance(weight, Layouts) else Layouts(weight)
     try:
-        prepared = prepare(adapted, torch_module, x, target, said, loss, own_loss=own_loss, masks=masks, seed=seed)
+        prepared = prepare(
+            adapted, torch_module, x, target, said, loss, own_loss=own_loss, masks=masks, laid=laid, seed=seed
+        )
+    except AmbiguousError as error:
+        raise AmbiguousError(f"{error}, or for all of them weight='IO'") from None
     except MismatchError as error:
         trouble = Misbehaviour("construction", f"has other parameters: {error}")
         return _unanswered(title, torch_module, seed, trouble, time.perf_counter() - began)

@@ -14,6 +14,7 @@ import torch
 from torchref.oracle.comparing import compare
 from torchref.oracle.kinds.kind import Case
 from torchref.oracle.kinds.networks import NetworkKind
+from torchref.oracle.networks.matching import AmbiguousError, Layouts
 from torchref.oracle.subjects.announcing import announce
 from torchref.oracle.subjects.guard import Guard
 from torchref.oracle.subjects.loading import load
@@ -25,6 +26,7 @@ def check_network_kind(
     thing: Any,
     kind: NetworkKind,
     *,
+    weight: str | None = None,
     dtypes: Sequence[str],
     cases: Sequence[str],
     seed: int,
@@ -35,46 +37,46 @@ def check_network_kind(
 ) -> Verdict:
     """Hold somebody's network, as a class, a factory, an object or where to find it, against torchref's.
 
+    How weights are laid out, where it is not said, is seen in the first case in which they are not all square.
+
     Raises
     ------
     ValueError
-        If there is no such case.
+        If there is no such case, or no case shows how weights are laid out.
     """
     began = time.perf_counter()
     if isinstance(thing, str):
         title = title or thing
         (thing, *_) = load(thing, time_limit)
     if unknown := set(cases) - {case.slug for case in kind.cases}:
-        raise ValueError(f"{kind.name} has no case {sorted(unknown)[0]!r}, expected {[c.slug for c in kind.cases]}")
+        known = ", ".join(case.slug for case in kind.cases)
+        raise ValueError(f"{kind.name} has no case {sorted(unknown)[0]!r}, expected one of {known}")
     title = title or getattr(thing, "__name__", type(thing).__name__)
-    verdicts: dict[tuple[str, str], Verdict] = {}
-    for case in kind.cases:
-        for dtype in dtypes:
-            if cases and case.slug not in cases:
-                continue
-            announce("case", case.slug)
-            rng = np.random.default_rng([seed, zlib.crc32(f"{kind.name} {case.slug} {dtype}".encode())])
-            x = rng.normal(size=case.shape).astype(dtype)
-            target = rng.integers(0, kind.classes, case.shape[0])
-            twin = drawn(kind, case, dtype, rng)
-            guard = Guard(time_limit, may_draw=True)
-            try:
-                mine = guard.call("construction", made, thing, case.config, np.dtype(dtype))
-                verdict = compare(
-                    mine,
-                    twin,
-                    x,
-                    target,
-                    seed=seed,
-                    time_limit=time_limit,
-                    title=title,
-                    save_to=save_to,
-                    command=command,
-                )
-            except (Misbehaviour, TypeError) as trouble:
-                verdict = _unmade(title, kind, seed, trouble)
-            verdicts[case.slug, dtype] = verdict
-    return merged(title, kind, seed, verdicts, command, time.perf_counter() - began)
+    laid = Layouts(weight)
+
+    def judged(case: Case, dtype: str) -> Verdict:
+        announce("case", case.slug)
+        rng = np.random.default_rng([seed, zlib.crc32(f"{kind.name} {case.slug} {dtype}".encode())])
+        x = rng.normal(size=case.shape).astype(dtype)
+        target = rng.integers(0, kind.classes, case.shape[0])
+        twin = drawn(kind, case, dtype, rng)
+        guard = Guard(time_limit, may_draw=True)
+        options: dict[str, Any] = {"seed": seed, "time_limit": time_limit, "title": title, "save_to": save_to}
+        try:
+            mine = guard.call("construction", made, thing, case.config, np.dtype(dtype))
+            return compare(mine, twin, x, target, weight=laid, command=command, **options)
+        except (Misbehaviour, TypeError) as trouble:
+            return _unmade(title, kind, seed, trouble)
+
+    chosen = [(case, dtype) for case in kind.cases for dtype in dtypes if not cases or case.slug in cases]
+    verdicts: dict[tuple[str, str], Verdict | None] = {}
+    for case, dtype in chosen:
+        try:
+            verdicts[case.slug, dtype] = judged(case, dtype)
+        except AmbiguousError:  # the other cases may settle it
+            verdicts[case.slug, dtype] = None
+    done = {(case.slug, dtype): verdicts[case.slug, dtype] or judged(case, dtype) for case, dtype in chosen}
+    return merged(title, kind, seed, done, command, time.perf_counter() - began)
 
 
 def drawn(kind: NetworkKind, case: Case, dtype: str, rng: np.random.Generator) -> torch.nn.Module:

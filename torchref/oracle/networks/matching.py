@@ -57,20 +57,49 @@ class Matching(NamedTuple):
     absent: tuple[str, ...] = ()
 
 
+class AmbiguousError(ValueError):
+    """A parameter could be laid out in two ways."""
+
+
+class Layouts:
+    """How somebody lays out weights, by the number of their axes: as said, or as it was seen."""
+
+    def __init__(self, said: str | None = None) -> None:
+        words = (said or "").split()
+        self.said = {len(word): word for word in words}
+        self.seen: dict[int, set[str]] = {}
+        if any(sorted(word) != sorted(LETTERS.get(len(word), "")) or len(word) < 2 for word in words):
+            raise ValueError(f'weight is {said!r}, expected an order of the letters OI, OIW or OIHW, such as "HWIO IO"')
+
+    def fitting(self, mine: Sequence[int], theirs: Sequence[int]) -> list[str]:
+        """The layouts in which a parameter of torch's would have that shape, of those that may be."""
+        said = self.said.get(len(theirs))
+        if said is None:
+            return layouts(mine, theirs)
+        return [said] if _fits(mine, theirs, said) else []
+
+
 def match_parameters(
-    mine: Mapping[str, tuple[int, ...]], theirs: Mapping[str, tuple[int, ...]], said: Mapping[str, Any]
+    mine: Mapping[str, tuple[int, ...]],
+    theirs: Mapping[str, tuple[int, ...]],
+    said: Mapping[str, Any],
+    laid: Layouts | None = None,
 ) -> Matching:
     """Partners as said; the rest by equal names, or else in order, weights and biases each among themselves.
 
-    Where all of the user's are known by name, what torch has beyond them is absent.
+    Where all of the user's are known by name, what torch has beyond them is absent. `laid` settles what could be laid
+    out in two ways, and takes down what could not.
 
     Raises
     ------
     MismatchError
         If something has no partner, or none of its shape; both lists are shown.
+    AmbiguousError
+        If two layouts would do.
     ValueError
-        If what is said cannot be, or two layouts would do.
+        If what is said cannot be.
     """
+    laid = laid or Layouts()
     partners: dict[str, Partner] = {}
     for name, value in said.items():
         if name in mine:
@@ -90,21 +119,20 @@ def match_parameters(
     absent = tuple(theirs_left) if not mine_left and partners | dict(pairs) else ()
     guessed = [] if absent else _in_order(mine, mine_left, theirs, theirs_left)
     guesses = []
-    usual: dict[int, set[str]] = {}
     for name, torch_name in [*pairs, *guessed]:
-        fitting = layouts(mine[name], theirs[torch_name])
+        fitting = laid.fitting(mine[name], theirs[torch_name])
         if not fitting:
             raise MismatchError(_lists(f"{name} {mine[name]} fits {torch_name} in no layout", mine, theirs))
         if len(fitting) == 1 or name == torch_name:
-            usual.setdefault(len(theirs[torch_name]), set()).add(fitting[0])
+            laid.seen.setdefault(len(theirs[torch_name]), set()).add(fitting[0])
     for name, torch_name in [*pairs, *guessed]:
-        fitting = layouts(mine[name], theirs[torch_name])
+        fitting = laid.fitting(mine[name], theirs[torch_name])
         layout = fitting[0]
         if len(fitting) > 1 and name != torch_name:
-            settled = [one for one in fitting if one in usual.get(len(theirs[torch_name]), ())]
+            settled = [one for one in fitting if one in laid.seen.get(len(theirs[torch_name]), ())]
             if len(settled) != 1:
                 choice = f"{name} may be {' or '.join(fitting)}: say map={{{name!r}: ({torch_name!r}, {layout!r})}}"
-                raise ValueError(_lists(choice, mine, theirs))
+                raise AmbiguousError(_lists(choice, mine, theirs))
             layout = settled[0]
         partners[name] = Partner(name, torch_name, layout)
         plain = layout == LETTERS[len(theirs[torch_name])]

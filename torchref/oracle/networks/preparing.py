@@ -11,7 +11,7 @@ import torchref
 from torchref.oracle.candidate import to_tensor
 from torchref.oracle.comparison import Array, to_array
 from torchref.oracle.networks.chain import Chain, chain_of, loss_of, prepared
-from torchref.oracle.networks.matching import Blocks, match_layers, match_parameters
+from torchref.oracle.networks.matching import Blocks, Layouts, match_layers, match_parameters
 from torchref.oracle.networks.mine import Mine, Stateful
 from torchref.oracle.networks.passes import Upstream, run
 from torchref.oracle.networks.recording import Observation
@@ -47,6 +47,7 @@ def prepare(
     *,
     own_loss: bool,
     masks: Masks | None,
+    laid: Layouts,
     seed: int,
 ) -> Prepared:
     """Both networks, ready to run on the same parameters.
@@ -69,7 +70,7 @@ def prepare(
         mine.run(inputs.copy(), aim.target, None if own_loss else to_array(doutput), Observation())
     slots = {slot.name: slot for slot in mine.slots()}
     theirs = {f"{n}.{key}": tuple(p.shape) for n, layer in taken.layers.items() for key, p in layer.named_parameters()}
-    matching = match_parameters({name: np.shape(slot.get()) for name, slot in slots.items()}, theirs, said)
+    matching = match_parameters({name: np.shape(slot.get()) for name, slot in slots.items()}, theirs, said, laid)
     unmatched = Blocks({}, (), ())
     session = Session(mine, taken.layers, aim.loss, own_loss, slots, matching, unmatched, seed, masks is not None)
     draw = Draw(inputs, aim.target, session.parameters())
