@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+import scratch
 import torchref
 from tests import own_networks as own
 from torchref import oracle
@@ -357,3 +358,7 @@ def test_batch_normalisation_stays_in_its_mode(seed):
     assert oracle.compare(Normalised(), nn.Sequential(norm.train()), x, seed=seed).passed
     assert norm.training
     assert not oracle.compare(Normalised(), nn.Sequential(norm.eval()), x, seed=seed).passed
+
+
+def test_a_single_layer_with_a_mask_is_no_network():
+    assert not hasattr(oracle.ThinnedCandidate(scratch.Dropout(), np.ones((2, 3), bool)), "layers")
