@@ -196,6 +196,27 @@ def test_after_a_fork_there_are_new_threads() -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 42
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_fork_is_noted_and_its_child_comes_to_an_end() -> None:
+    children = []
+
+    def forking() -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            children.append(os.fork())
+
+    assert beside(forking) == [("forks the process", True)]
+    assert os.waitpid(children[0], 0)[1] == 0
+
+
+def test_what_comes_back_in_a_child_ends_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    processes, ended = iter([1, 2]), list[int]()
+    monkeypatch.setattr(os, "getpid", lambda: next(processes))
+    monkeypatch.setattr(os, "_exit", ended.append)
+    Guard(LIMIT).call("forward", lambda: 1)
+    assert ended == [0]
+
+
 def test_ctrl_c_is_the_users_own() -> None:
     def interrupted() -> None:
         os.kill(os.getpid(), signal.SIGINT)
@@ -264,6 +285,9 @@ STATE: list[tuple[Callable[[], Any], str]] = [
     (lambda: torch.set_default_dtype(torch.float64), "changes torch's default dtype"),
     (lambda: os.chdir("/"), "changes the working directory"),
     (lambda: sys.setrecursionlimit(sys.getrecursionlimit() + 7), "changes Python's recursion limit"),
+    (lambda: sys.setrecursionlimit(30), "changes Python's recursion limit"),
+    (lambda: sys.modules.pop("numpy"), "takes numpy out of sys.modules"),
+    (lambda: sys.modules.update(random=sys), "takes random out of sys.modules"),  # type: ignore[arg-type]
     (lambda: locale.setlocale(locale.LC_ALL, "C.UTF-8"), "changes the locale"),
     (lambda: np.seterr(all="raise"), "changes NumPy's handling of floating-point errors"),
     (lambda: setattr(np, "exp", np.log), "replaces numpy.exp"),
@@ -285,6 +309,8 @@ def state() -> tuple[Any, ...]:
         np.exp,
         abs,
         np.linalg.norm,
+        sys.modules["numpy"],
+        sys.modules["random"],
     )
 
 

@@ -132,6 +132,8 @@ ANSWERS: list[tuple[str, dict[str, Any], str]] = [
     ("explosive", {"forward": returning(lambda _: Explosive())}, "not today"),
     ("nan", {"forward": returning(lambda y: y * np.nan)}, "NaN"),
     ("shape", {"forward": returning(lambda y: y[:, :2])}, "shape"),
+    ("endless", {"forward": returning(lambda y: np.broadcast_to(y[0, 0], (10**6, 10**6)))}, "of 8e+12 bytes"),
+    ("endless tensor", {"forward": returning(lambda _: torch.zeros(1).expand(10**6, 10**6))}, "of 4e+12 bytes"),
     ("transposed", {"backward": gradients(lambda x, w, b: (x, w.T[:1], b))}, "shape"),
     ("float32", {"forward": returning(lambda y: y.astype(np.float32))}, "dtype"),
     ("integers", {"forward": returning(lambda y: y.astype(int))}, "dtype"),

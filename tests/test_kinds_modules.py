@@ -159,6 +159,23 @@ def test_wrong_layers_fail() -> None:
 
 
 @pytest.mark.parametrize(
+    ("module", "said"),
+    [
+        (nn.BatchNorm1d(3), ["running_mean, running_var, num_batches_tracked: not judged"]),
+        (nn.BatchNorm1d(3).eval(), []),
+    ],
+)
+def test_what_a_module_keeps_of_its_passes_is_not_judged_and_that_is_said(module: nn.Module, said: list[str]) -> None:
+    def norm(x: Any, weight: Any, bias: Any) -> Any:
+        mean, variance = (x.mean(axis=0), x.var(axis=0)) if module.training else (0, 1)
+        return weight * (x - mean) / np.sqrt(variance + x.dtype.type(1e-5)) + bias
+
+    verdict = oracle.check(norm, like=module, shape=(5, 3), dtypes="float64")
+    assert verdict.passed
+    assert [remark for remark in verdict.remarks if "judged" in remark] == said
+
+
+@pytest.mark.parametrize(
     ("module", "labels"), [(nn.CrossEntropyLoss(reduction="sum"), True), (torchref.SquaredError(), False)]
 )
 def test_known_losses_are_judged_on_nan_and_large_outputs_too(module: nn.Module, labels: bool) -> None:

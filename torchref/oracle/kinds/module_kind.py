@@ -42,6 +42,8 @@ class ModuleKind(LayerKind):
     """Whether there are gradients to be judged."""
     batched: bool = True
     """Whether it takes batches of any size."""
+    kept: tuple[str, ...] = ()
+    """Names of buffers that a pass changes, as a batch normalisation's running mean: nothing is said of them."""
 
     def columns(self, subject: Subject) -> tuple[str, ...]:
         """The output, and where there is a backward part "dx" and each parameter's gradient."""
@@ -100,7 +102,9 @@ class ModuleKind(LayerKind):
         if sizes.kinked:
             return [], [Incident(KINKED, f"on {variety} inputs", harmless=True)]
         bounds = sizes.named()
-        return [judge(name, mine[name], tensor, bounds[name]) for name, tensor in oracle.items() if name in mine], []
+        remarks = [Incident("not judged", f"{', '.join(self.kept)}:", harmless=True)] if self.kept else []
+        verdicts = [judge(name, mine[name], tensor, bounds[name]) for name, tensor in oracle.items() if name in mine]
+        return verdicts, remarks
 
     def conduct(self, subject: Subject, candidate: Any, x: Array, dy: Array) -> list[Comparison]:
         """How a candidate behaves around its answers; on this shape alone if the module takes no other batch."""
@@ -267,7 +271,15 @@ def _measured(module: nn.Module, title: str, shape: tuple[int, ...], y: Tensor) 
         parameters=tuple(dict(module.named_parameters())),
         differentiable=y.requires_grad,
         batched=bool(shape) and _accepts(module, (shape[0] + 2, *shape[1:]), rows=True),
+        kept=_changed_buffers(module, shape),
     )
+
+
+def _changed_buffers(module: nn.Module, shape: tuple[int, ...]) -> tuple[str, ...]:
+    after = _copy(module)
+    before = {name: buffer.clone() for name, buffer in after.named_buffers()}
+    after(_normal(shape, torch.float64))
+    return tuple(name for name, buffer in after.named_buffers() if not torch.equal(buffer, before[name]))
 
 
 def _axes(module: nn.Module, shape: tuple[int, ...]) -> dict[str, str]:

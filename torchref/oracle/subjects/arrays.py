@@ -7,6 +7,9 @@ import numpy as np
 from torchref.oracle.comparison import Array
 from torchref.oracle.subjects.subject import Misbehaviour
 
+LARGEST = 2**30
+"""Bytes of a result that is looked at; one that is repeated by strides of 0 may claim any size."""
+
 
 def is_array(value: Any) -> bool:
     """Whether a value can be taken as an array: NumPy's, or one with `__array__` or `__dlpack__`."""
@@ -19,10 +22,10 @@ def to_numpy(value: Any, during: str, what: str) -> Array:
     Raises
     ------
     Misbehaviour
-        If it is no array, or one that NumPy cannot take.
+        If it is no array, one that NumPy cannot take, or larger than anything that is asked for.
     """
     if isinstance(value, np.ndarray | np.generic):
-        return np.asarray(value)
+        return _of_usual_size(np.asarray(value), during, what)
     if not is_array(value):
         raise Misbehaviour(during, f"returns {describe(value)} as {what}, expected an array")
     try:
@@ -30,12 +33,19 @@ def to_numpy(value: Any, during: str, what: str) -> Array:
             value = value.detach().cpu()
         elif hasattr(value, "__cuda_array_interface__"):  # CuPy's
             value = value.get()
-        return np.asarray(value) if hasattr(value, "__array__") else np.from_dlpack(value)
+        array = np.asarray(value) if hasattr(value, "__array__") else np.from_dlpack(value)
     except Exception as error:
         said = f"{type(error).__name__}: {error}"
         raise Misbehaviour(
             during, f"returns a {type(value).__name__} as {what} that NumPy cannot take: {said}"
         ) from error
+    return _of_usual_size(array, during, what)
+
+
+def _of_usual_size(array: Array, during: str, what: str) -> Array:
+    if array.nbytes > LARGEST:
+        raise Misbehaviour(during, f"returns an array of shape {array.shape} as {what}, of {array.nbytes:.1g} bytes")
+    return array
 
 
 def describe(value: Any) -> str:

@@ -1,6 +1,8 @@
 """Calls into somebody else's code: whatever it does, an answer, a `Misbehaviour` or an `Incident` comes of it."""
 
+import os
 import re
+import sys
 import sysconfig
 import threading
 import traceback
@@ -14,7 +16,7 @@ import numpy as np
 from torchref.oracle.subjects.announcing import announce
 from torchref.oracle.subjects.streams import Streams
 from torchref.oracle.subjects.subject import Incident, Misbehaviour
-from torchref.oracle.subjects.watch import Watch
+from torchref.oracle.subjects.watch import Watch, forked
 from torchref.oracle.subjects.worker import Overtime, call_within
 
 TIME_LIMIT = 10.0
@@ -77,13 +79,18 @@ class Guard:
         settings: list[str] = []
 
         def work() -> Any:
-            errors = np.geterr()  # the thread's own
+            errors, depth, process = np.geterr(), sys.getrecursionlimit(), os.getpid()  # errors are the thread's own
             try:
                 return function(*args, **kwargs)
             finally:
+                if process != os.getpid():
+                    os._exit(0)
+                if depth != sys.getrecursionlimit():  # the thread that waits may be too deep for it to do anything
+                    sys.setrecursionlimit(depth)
+                    settings.append("changes Python's recursion limit")
                 settings.extend(["changes NumPy's handling of floating-point errors"] * (np.geterr() != errors))
 
-        threads = set(threading.enumerate())
+        threads, forks = set(threading.enumerate()), len(forked)
         watch = Watch(random=not self._may_draw)
         announce("call", during)
         try:
@@ -109,6 +116,8 @@ class Guard:
                 self._note(during, said, warning.category, warning.filename, warning.lineno, harmless=True)
             if left := [t for t in threading.enumerate() if t not in threads and t.name != "oracle"]:
                 self._note(during, f"leaves {len(left)} threads running", "threads", harmless=True)
+            if len(forked) > forks:
+                self._note(during, "forks the process", "forks", harmless=True)
 
     def incidents(self) -> tuple[Incident, ...]:
         """What happened beside the answers since the last time this was asked."""

@@ -106,9 +106,9 @@ class Theirs(ABC):
         """The user's as we have it: NumPy's, in our layout; a view where there can be one."""
         if isinstance(value, np.ma.MaskedArray):
             raise Misbehaviour(during, f"returns a masked array as {what}, expected a plain one")
-        if not isinstance(value, np.ndarray | np.generic):
-            value = self.guard.call(during, to_numpy, value, during, what)
-        return self.said.take(name, np.asarray(value), during, what)
+        plain = isinstance(value, np.ndarray | np.generic)
+        array = to_numpy(value, during, what) if plain else self.guard.call(during, to_numpy, value, during, what)
+        return self.said.take(name, array, during, what)
 
     def copies(self, parameters: Mapping[str, Array]) -> dict[str, Array]:
         """Copies of parameters, each contiguous where the user has it."""

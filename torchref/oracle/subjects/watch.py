@@ -95,6 +95,13 @@ SETTINGS = (
 PATCHED = (builtins, np, np.random, np.linalg)
 """Modules whose functions must stay what they are."""
 
+IMPORTED = ("numpy", "torch", "torchref", "random", "os", "sys", "builtins")
+"""Modules, with those inside them, that must stay imported: a second import of NumPy fails."""
+
+forked: list[None] = []
+"""One entry for each fork of this process."""
+os.register_at_fork(after_in_parent=lambda: forked.append(None))
+
 
 class Watch:
     """The state as it was when this was made.
@@ -109,10 +116,14 @@ class Watch:
         self._watched = (*RANDOM, *SETTINGS) if random else SETTINGS
         self._before = [(each, each.read()) for each in self._watched]
         self._modules = [(module, vars(module).copy()) for module in PATCHED]
+        self._imported = sys.modules.copy()
 
     def restore(self) -> list[str]:
         """Put everything back as it was; return what had been changed, in words."""
-        changes = []
+        imported = self._imported
+        changes = [f"takes {n} out of sys.modules" for n in IMPORTED if sys.modules.get(n) is not imported[n]]
+        if changes:
+            sys.modules.update({name: imported[name] for name in imported if name.split(".")[0] in IMPORTED})
         for module, before in self._modules:
             now = vars(module)
             if now != before:  # entries are equal if they are the same object, which is decided first
