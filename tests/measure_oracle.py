@@ -6,6 +6,7 @@ in all styles, and how many false alarms. With --time: how long a check takes.
 
 import argparse
 import functools
+import itertools
 import statistics
 import tempfile
 import time
@@ -20,31 +21,32 @@ import scratch
 from tests import mutants
 from tests.users import networks
 from tests.users.expected import REASONS, STYLES, expected
+from tests.users.forms import FORMS, formed
 from tests.users.fresh import FRESH
 from tests.users.judged import Outcome, judged
 from tests.users.pairs import CLASSES, pair
 from tests.users.stateful import stateful
 from torchref import oracle
-from torchref.oracle.kinds import KINDS, find
+from torchref.oracle.kinds import DTYPES, KINDS, find
 from torchref.oracle.verdict import Verdict
 
-Job = tuple[int, str, int]
-"""A bug's place, a style, a seed."""
+Job = tuple[int, str, int, bool]
+"""A bug's place, a style, a seed, and whether all is to be judged strictly."""
 BUGS = (*mutants.MUTANTS, *FRESH)
 
 
 def judge(job: Job) -> Outcome:
     """One bug in one style, in a process of its own."""
     torch.set_num_threads(1)
-    place, style, seed = job
-    return judged(BUGS[place], style, seed)
+    place, style, seed, strictly = job
+    return judged(BUGS[place], style, seed, strictly=strictly)
 
 
-def jobs(styles: str, names: Iterable[str], seed: int, *, fresh: bool = False) -> list[Job]:
+def jobs(styles: str, names: Iterable[str], seed: int, *, fresh: bool = False, strictly: bool = False) -> list[Job]:
     """Every mutant, or every fresh bug, in every style in which it can be written."""
     wanted, answers = set(names), expected("fresh" if fresh else "")
     return [
-        (place, style, seed)
+        (place, style, seed, strictly)
         for place, bug in enumerate(BUGS)
         if bug.name in (wanted or answers) and bug.name in answers
         for style in answers[bug.name].styles
@@ -58,14 +60,18 @@ def measure_mutants(outcomes: list[Outcome], *, every: bool) -> None:
         own = [o for o in outcomes if style in (o.style, "all")]
         if own:
             said, count = Counter(o.diagnosis for o in own), len(own)
-            caught, placed = sum(o.caught for o in own), sum(o.placed for o in own)
-            print(
-                f"{STYLES.get(style, style):28} {count:4} bugs: caught {share(caught, count)}, first tensor right "
-                f"{share(placed, count)}, diagnosis right {share(said['right'], count)}, "
-                f"wrong {share(said['wrong'], count)}, none {said['none']}"
-            )
+            shares = {
+                "caught": sum(o.by_default for o in own),
+                "strictly": sum(o.caught for o in own),
+                "first tensor right": sum(o.placed for o in own),
+                "diagnosis right": said["right"],
+                "wrong": said["wrong"],
+            }
+            told = ", ".join(f"{what} {share(part, count)}" for what, part in shares.items())
+            print(f"{STYLES.get(style, style):28} {count:4} bugs: {told}, none {said['none']}")
     for what, failed in {
         "not caught": [o for o in outcomes if not o.caught],
+        "caught only strictly": [o for o in outcomes if o.caught and not o.by_default],
         "another tensor first": [o for o in outcomes if o.caught and not o.placed],
         "a wrong diagnosis": [o for o in outcomes if o.diagnosis == "wrong"],
         "no diagnosis": [o for o in outcomes if o.caught and o.diagnosis == "none"] if every else [],
@@ -95,7 +101,10 @@ class Alarm(NamedTuple):
 
 
 def correct(seed: int) -> list[Alarm]:
-    """Correct code with one seed: each kind on one of its cases in one style, and some networks; all take turns."""
+    """Correct code with one seed: each kind on one of its cases in one style, and some networks; all take turns.
+
+    Kinds are checked strictly; networks are compared in both precisions.
+    """
     torch.set_num_threads(1)
     found = []
     for place, (name, kind) in enumerate(CHECKED.items()):
@@ -106,10 +115,11 @@ def correct(seed: int) -> list[Alarm]:
             verdict = oracle.check(*subject, like=name, cases=case, seed=seed, save_to=folder, strict=True)
         found.append(alarm(f"{style} {name} {case}", verdict))
     turns = sorted(networks.SETTINGS) + sorted(networks.WHOLE)
-    for turn in range(3):
+    for turn, dtype in itertools.product(range(3), DTYPES):
         name = turns[(3 * seed + turn) % len(turns)]
-        found.append(alarm(f"n {name}", networks.compared(scratch, name, seed)))
-    return found
+        found.append(alarm(f"n {name}, {dtype}", networks.compared(scratch, name, seed, dtype)))
+    name = sorted(FORMS)[seed % len(FORMS)]
+    return found + [alarm(f"o {name}, {dtype}", formed(name, seed, dtype)) for dtype in DTYPES]
 
 
 CHECKED = {name: find(name) for name in (*CLASSES, "lecun_uniform") if name in KINDS}
@@ -143,7 +153,9 @@ def measure_seeds(alarms: Iterator[list[Alarm]], seeds: int) -> None:
     print(f"{seeds} seeds, {checks:,} checks, {cells:,} cells (the worst of both dtypes and all kinds of input each)")
     print(f"false alarms: {len(false)}")
     for style, (ratio, what) in worst.items():
-        print(f"  {STYLES[style]}: worst {ratio:.3f} of the bound ({what})")
+        print(
+            f"  {STYLES.get(style, 'networks and trainings of other forms')}: worst {ratio:.3f} of the bound ({what})"
+        )
     print("\n".join(false))
 
 
@@ -184,6 +196,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=0, help="correct code with so many seeds, instead of mutants")
     parser.add_argument("--time", action="store_true", help="how long checks take, instead of mutants")
     parser.add_argument("--fresh", action="store_true", help="the bugs of tests/users/fresh.py instead")
+    parser.add_argument("--strict", action="store_true", help="judge every bug strictly")
     parser.add_argument("--every", action="store_true", help="list what has no diagnosis, too")
     parser.add_argument("-j", type=int, default=1, help="processes")
     arguments = parser.parse_args()
@@ -194,7 +207,9 @@ def main() -> None:
         if arguments.seeds:
             measure_seeds(pool.imap(correct, range(arguments.seeds)), arguments.seeds)
         else:
-            todo = jobs(arguments.styles, arguments.names, arguments.seed, fresh=arguments.fresh)
+            todo = jobs(
+                arguments.styles, arguments.names, arguments.seed, fresh=arguments.fresh, strictly=arguments.strict
+            )
             measure_mutants(list(pool.imap(judge, todo, chunksize=4)), every=arguments.every)
 
 

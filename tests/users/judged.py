@@ -17,6 +17,8 @@ from torchref.oracle.verdict import Finding, Verdict
 
 LAYERS = frozenset(CLASSES) - {"cross_entropy", "squared_error", "l2_penalty", "sgd"}
 """The kinds that are one layer of a network."""
+STRICTER = "ps"
+"""The styles in which `strict` can be asked for."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,9 @@ class Outcome:
     mutant, style:
         Which bug, and the style's letter.
     caught:
-        Whether the verdict is that something is wrong.
+        Whether something was found to be wrong.
+    by_default:
+        Whether it is without being asked to be strict; else `strict=True` was tried.
     first:
         The first wrong tensor in the tables' words, "y" or "y@c3"; the exception's words if the oracle raised one.
     placed:
@@ -46,21 +50,29 @@ class Outcome:
     placed: bool
     codes: tuple[str, ...]
     diagnosis: str
-    seconds: float = 0.0
+    by_default: bool = False
 
 
-def judged(bug: mutants.Mutant, style: str, seed: int = 0) -> Outcome:
-    """Hand one bug to the oracle in one style."""
+def judged(bug: mutants.Mutant, style: str, seed: int = 0, *, strictly: bool = False) -> Outcome:
+    """Hand one bug to the oracle in one style: as it comes, and strictly where nothing is found or if that is asked."""
     want = (expected() | expected("fresh"))[bug.name]
     with tempfile.TemporaryDirectory() as folder, mutants.mutated(bug, Path(folder)) as wing:
         try:
             verdict = verdict_on(wing, want, style, seed)
+            by_default = caught(verdict)
+            if style in STRICTER and (strictly or not by_default):
+                verdict = verdict_on(wing, want, style, seed, strict=True)
         except Exception as error:  # the oracle is never to raise: this counts as not caught
             return Outcome(bug.name, style, False, f"{type(error).__name__}: {error}", False, (), "none")
-    return read(bug.name, style, want, verdict)
+    return read(bug.name, style, want, verdict, by_default=by_default)
 
 
-def verdict_on(wing: ModuleType, want: Expected, style: str, seed: int) -> Verdict:
+def caught(verdict: Verdict) -> bool:
+    """Whether something is said to be wrong: a verdict on nothing at all does not pass, and finds nothing either."""
+    return bool(verdict.findings) or not all(cell.passed for row in verdict.rows for cell in row.cells.values())
+
+
+def verdict_on(wing: ModuleType, want: Expected, style: str, seed: int, *, strict: bool = False) -> Verdict:
     """What the oracle says to a copy of `scratch`, all of which may be wrong."""
     kind = want.kind
     if style == "c":
@@ -68,13 +80,13 @@ def verdict_on(wing: ModuleType, want: Expected, style: str, seed: int) -> Verdi
     if style == "n":
         return compared(wing, f"{want.kind} {want.setting}".strip(), seed)
     with tempfile.TemporaryDirectory() as folder:
-        given = {"like": kind, "seed": seed, "save_to": folder, "strict": True}
+        given = {"like": kind, "seed": seed, "save_to": folder, "strict": strict}
         if style == "p":
             return oracle.check(*pair(wing, kind), **given)
         return oracle.check(stateful(wing, kind), **given)
 
 
-def read(name: str, style: str, want: Expected, verdict: Verdict) -> Outcome:
+def read(name: str, style: str, want: Expected, verdict: Verdict, *, by_default: bool = True) -> Outcome:
     """The verdict beside what was expected."""
     firsts = [place(finding) for finding in verdict.findings[:1]]
     codes = tuple(dict.fromkeys(f.code for f in verdict.findings if f.code))
@@ -84,7 +96,7 @@ def read(name: str, style: str, want: Expected, verdict: Verdict) -> Outcome:
     first = firsts[0] if firsts else "nothing"
     it = f"@{IT}" if style == "n" and want.kind in LAYERS else ""
     placed = any(fits(first, tensor if "@" in tensor else tensor + it) for tensor in want.tensors)
-    return Outcome(name, style, not verdict.passed, first, placed, codes, said, verdict.seconds)
+    return Outcome(name, style, caught(verdict), first, placed, codes, said, by_default)
 
 
 def place(finding: Finding) -> str:

@@ -166,12 +166,15 @@ SETTINGS: Mapping[str, Setting] = {
 }
 
 
-def compared(wing: ModuleType, name: str, seed: int) -> Verdict:
-    """Hold a network with something of the copy's in it against torch's; `name` is a kind and perhaps a setting."""
+def compared(wing: ModuleType, name: str, seed: int, dtype: str = "") -> Verdict:
+    """Hold a network with something of the copy's in it against torch's; `name` is a kind and perhaps a setting.
+
+    In the setting's precision, or in another `dtype`.
+    """
     rng = np.random.default_rng(seed)
     if name in WHOLE:
-        return _whole(wing, name, rng, seed)
-    setting = SETTINGS[name]
+        return _whole(wing, name, rng, seed, dtype or "float64")
+    setting = SETTINGS[name]._replace(dtype=dtype or SETTINGS[name].dtype)
     kind = name.split()[0]
     x = setting.given((setting.scale * rng.normal(size=setting.shape)).astype(setting.dtype))
     target = _target(setting, rng)
@@ -210,7 +213,10 @@ def _target(setting: Setting, rng: np.random.Generator) -> np.ndarray:
 
 def same_weights(mine: Any, twin: nn.Module, rng: np.random.Generator) -> None:
     """Draw the twin's parameters, biases too, and copy them to whatever parameters of these names there are."""
-    state = {name: torch.from_numpy(rng.normal(0, 0.5, tensor.shape)) for name, tensor in twin.state_dict().items()}
+    state = {
+        name: torch.from_numpy(rng.normal(0, 0.5, tensor.shape)).to(tensor.dtype)
+        for name, tensor in twin.state_dict().items()
+    }
     twin.load_state_dict(state)
     for name, array in mine.parameters().items():
         if name in state:
@@ -233,16 +239,16 @@ def _training(wing: ModuleType, mine: Network, twin: nn.Module, x: Any, target: 
     return oracle.compare_training(step, twin, optimizer, batches, steps=4, seed=seed)
 
 
-def _whole(wing: ModuleType, kind: str, rng: np.random.Generator, seed: int) -> Verdict:
+def _whole(wing: ModuleType, kind: str, rng: np.random.Generator, seed: int, dtype: str) -> Verdict:
     """One of the copy's own networks against torchref's."""
     build, shape, scale = WHOLE[kind]
-    mine, twin = build(wing, np.float64), build(torchref, torch.float64)
+    mine, twin = build(wing, np.dtype(dtype)), build(torchref, getattr(torch, dtype))
     same_weights(mine, twin, rng)
     for array in twin.parameters():
         array.data *= scale
     for name, array in mine.parameters().items():
         array *= scale if name in twin.state_dict() else 1
-    x = rng.normal(size=shape)
+    x = rng.normal(size=shape).astype(dtype)
     with torch.no_grad():
         classes = twin(torch.from_numpy(x)).shape[1]
     target = rng.integers(0, classes, shape[0])
