@@ -59,15 +59,15 @@ def prepare(
     ValueError
         If something has no counterpart.
     """
-    inputs = to_array(x)
-    dtype, remarks = precision(mine, inputs)
-    inputs = inputs if inputs.dtype == dtype else inputs.astype(dtype)
-    module = thinned(prepared(torch_module, getattr(torch, str(dtype))), masks)
-    taken = chain_of(module, to_tensor(inputs))
-    aim = aim_of(taken, loss, target, inputs, seed)
+    given = to_array(x)
+    dtype, remarks = precision(mine, given)
+    inputs, taken, aim = _twin(torch_module, given, target, loss, dtype, masks, seed)
     if isinstance(mine, Stateful):  # gradients, by which parameters are known, come only with a pass
         doutput = run(taken.layers, aim.loss, inputs, aim.target).tensors["doutput"]
         mine.run(inputs.copy(), aim.target, None if own_loss else to_array(doutput), Observation())
+        if (known := precision(mine, given))[0] != dtype:
+            dtype, remarks = known
+            inputs, taken, aim = _twin(torch_module, given, target, loss, dtype, masks, seed)
     slots = {slot.name: slot for slot in mine.slots()}
     theirs = {f"{n}.{key}": tuple(p.shape) for n, layer in taken.layers.items() for key, p in layer.named_parameters()}
     matching = match_parameters({name: np.shape(slot.get()) for name, slot in slots.items()}, theirs, said, laid)
@@ -78,6 +78,16 @@ def prepare(
     guesses = [*mine.guesses, *taken.guesses, *([aim.guess] if aim.guess else []), *matching.guesses, *blocks.guesses]
     remarks += [f"your layer {name} has no counterpart in torch's module" for name in blocks.extra]
     return Prepared(session, draw, tuple(guesses), tuple(remarks))
+
+
+def _twin(
+    torch_module: nn.Module, x: Array, target: Any, loss: Any, dtype: np.dtype[Any], masks: Masks | None, seed: int
+) -> tuple[Array, Chain, Aim]:
+    """The input, torch's layers and the loss, all in one precision."""
+    inputs = x if x.dtype == dtype else x.astype(dtype)
+    module = thinned(prepared(torch_module, getattr(torch, str(dtype))), masks)
+    taken = chain_of(module, to_tensor(inputs))
+    return inputs, taken, aim_of(taken, loss, target, inputs, seed)
 
 
 def precision(mine: Mine, x: Array) -> tuple[np.dtype[Any], list[str]]:
