@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
@@ -145,10 +146,12 @@ def test_what_no_hypothesis_fits_is_unexplained() -> None:
     assert "expected an array" in first(verdict).fault
 
 
-def test_where_every_draw_is_at_a_kink_only_layers_are_judged() -> None:
+def test_where_every_draw_is_at_a_kink_only_layers_are_judged_and_that_is_no_pass(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("torchref.oracle.networks.sizes.near_kink", lambda *_: True)
     x = np.random.default_rng(0).normal(size=(4, 5))
-    x[:, 0] = 0
     verdict = oracle.compare(own.Stack([own.Relu()]), nn.Sequential(nn.ReLU()), x)
-    assert verdict.passed
+    assert [finding.tensor for finding in verdict.findings] == ["the whole network"]
     assert len([text for text in verdict.remarks if "too near a kink" in text]) == 3
     assert [row.slug for row in verdict.rows] == ["0", "network"]
