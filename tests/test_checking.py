@@ -270,6 +270,17 @@ def test_a_weight_that_does_not_fit_comes_with_advice(tmp_path: Path) -> None:
     assert "if yours is one-hot, say arguments=" in verdict.findings[0].what
 
 
+def test_code_that_refuses_a_batch_of_none_is_told_how_to_say_so(tmp_path: Path) -> None:
+    def flatten(x: Any) -> Any:
+        return x.reshape(len(x), -1).copy()
+
+    options: dict[str, Any] = {"like": "flatten", "dtypes": "float64", "save_to": tmp_path}
+    (finding,) = oracle.check(flatten, **options).findings
+    assert "cannot reshape array of size 0" in finding.what
+    assert "if yours is to do without such, declare unsupported='empty'" in finding.what
+    assert oracle.check(flatten, unsupported="empty", **options).passed
+
+
 def strange(x: Any, weight: Any, bias: Any, hurdle: Any) -> Any:
     return x @ weight.T + bias + hurdle
 

@@ -127,6 +127,8 @@ ANSWERS: list[tuple[str, dict[str, Any], str]] = [
     ("object", {"forward": returning(lambda y: y.astype(object))}, "object"),
     ("text array", {"forward": returning(lambda y: y.astype(str))}, "dtype"),
     ("list", {"forward": returning(lambda _: [[1.0], [1.0, 2.0]])}, "forward returns"),
+    ("nested list", {"forward": returning(lambda y: y.tolist() * 3)}, "a tuple of 2 (a list of 12, a tuple of 2)"),
+    ("long list", {"backward": lambda *_: [1.0] * 9}, "a list of 9 (a float, a float, a float, a float, …)"),
     ("generator", {"forward": yielding}, "forward returns"),
     ("function", {"forward": returning(lambda _: divide)}, "forward returns"),
     ("explosive", {"forward": returning(lambda _: Explosive())}, "not today"),

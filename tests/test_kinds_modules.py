@@ -175,6 +175,25 @@ def test_what_a_module_keeps_of_its_passes_is_not_judged_and_that_is_said(module
     assert [remark for remark in verdict.remarks if "judged" in remark] == said
 
 
+class Scale:
+    """A layer that asks for its size by the name that torch's has."""
+
+    def __init__(self, num_features: int) -> None:
+        self.weight, self.bias = np.zeros(num_features), np.zeros(num_features)
+
+    def forward(self, x: Any) -> Any:
+        return x * self.weight + self.bias
+
+
+def test_a_class_is_given_the_sizes_of_the_module() -> None:
+    module = nn.BatchNorm1d(3, eps=0.0).eval()
+    verdict = oracle.check(Scale, like=module, shape=(5, 3), dtypes="float64")
+    assert verdict.passed
+    assert "Scale: num_features is 3, as the torch module has it" in verdict.guesses
+    with pytest.raises(ValueError, match=r"'num_features', which is not known.*or pass an object instead"):
+        oracle.check(Scale, like=nn.GELU(), shape=(5, 3))
+
+
 @pytest.mark.parametrize(
     ("module", "labels"), [(nn.CrossEntropyLoss(reduction="sum"), True), (torchref.SquaredError(), False)]
 )

@@ -55,10 +55,15 @@ class Exercise:
         self.make: Callable[[], Any] | None = None
         plain_function = len(candidates) == 1 and inspect.isfunction(candidates[0])
         self._places: tuple[str, ...] = NETWORK
+        self._owner: type | None = None
         if not isinstance(like, str) or find_network(like) is None:
-            kind = find(like, options.get("shape"))
-            columns = kind.columns(SimpleNamespace(backward=not plain_function))
-            self._places = tuple(_part(column, kind.family) for column in columns)
+            try:
+                kind = find(like, options.get("shape"))
+            except (TypeError, ValueError):  # which `check` will say again, when the test runs
+                self._places = ("forward",)
+            else:
+                columns = kind.columns(SimpleNamespace(backward=not plain_function))
+                self._places = tuple(_part(column, kind.family) for column in columns)
         self.parts = (*dict.fromkeys(self._places), BEHAVIOUR)
         self._known: dict[int, dict[str, Outcome]] = {}
 
@@ -73,6 +78,10 @@ class Exercise:
         self.make = target
         self.pytestmark = list(getattr(target, "pytestmark", []))
         return self
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        """Where it decorates a method, of which class."""
+        self._owner = owner
 
     def outcomes(self, seed: int, *, folder: Path, command: str) -> dict[str, Outcome]:
         """By part; the work is done once for each seed.
@@ -105,7 +114,8 @@ class Exercise:
         """What to judge, and what to call it if it was given by name."""
         given = self.candidates
         if self.make is not None:
-            made = Guard().call("the test function", self.make)
+            function = self.make if self._owner is None else self.make.__get__(self._owner())
+            made = Guard().call("the test function", function)
             given = made if isinstance(made, tuple) else (made,)
         if not given:
             raise ValueError("conforms() was given nothing to judge, and decorates nothing")
@@ -157,12 +167,7 @@ def conforms(*candidates: Any, like: Any, **options: Any) -> Any:
     candidates:
         As for `check`.
     like, options:
-        As for `check`; the seed is that of `--oracle-seed`.
-
-    Raises
-    ------
-    ValueError
-        If `like` is the name of nothing.
+        As for `check`; the seed is that of `--oracle-seed`. What makes no sense fails the test, not its whole file.
     """
     frame = inspect.currentframe()
     line = frame.f_back.f_lineno if frame is not None and frame.f_back is not None else 1

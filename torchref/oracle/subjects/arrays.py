@@ -48,12 +48,26 @@ def _of_usual_size(array: Array, during: str, what: str) -> Array:
     return array
 
 
+LISTED = 4
+"""Items of a list that are told of."""
+
+
 def describe(value: Any) -> str:
-    """What came, in a few words."""
+    """What came, in a few words: of a list of lists, how many."""
+    if isinstance(value, tuple | list):
+        return f"{_counted(value)} ({', '.join([*map(_plain, value[:LISTED]), *['…'] * (len(value) > LISTED)])})"
+    return _plain(value)
+
+
+def _counted(value: tuple[Any, ...] | list[Any]) -> str:
+    return f"a {type(value).__name__} of {len(value)}"
+
+
+def _plain(value: Any) -> str:
     if value is None:
         return "None"
     if isinstance(value, tuple | list):
-        return f"a {type(value).__name__} of {len(value)} ({', '.join(describe(item) for item in value)})"
+        return _counted(value)
     if isinstance(value, dict):
         return f"a dict of {', '.join(map(str, value)) or 'nothing'}"
     if is_array(value):

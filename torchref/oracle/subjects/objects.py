@@ -1,6 +1,6 @@
 """Layers as objects: classes, factories and single objects, with explicit caches or with their pass on themselves."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -11,7 +11,7 @@ from torchref.oracle.comparison import Array
 from torchref.oracle.kinds.kind import Case, Kind
 from torchref.oracle.subjects.adapter import Adapter
 from torchref.oracle.subjects.arrays import is_array
-from torchref.oracle.subjects.calls import Call, named, parameters_of, understand
+from torchref.oracle.subjects.calls import VARIABLE, Call, named, parameters_of, understand
 from torchref.oracle.subjects.configuration import misshapen
 from torchref.oracle.subjects.declared import Declared
 from torchref.oracle.subjects.names import assign
@@ -62,8 +62,12 @@ class Objects(Theirs):
         arrays = "weight" in assign(names, [*settings, "weight"], self.said.arguments).values()
         flags = [*self.kind.parameters] if arrays else ["use_bias"]
         roles = [*settings, *flags, "dtype", "settings"]
+        maker = self._filled(maker, roles)
         # Fewer sizes may be asked for than there are: what is left is found by position.
-        call = understand(maker, roles, self.said.arguments, fallback=[*self.settings])
+        try:
+            call = understand(maker, roles, self.said.arguments, fallback=[*self.settings])
+        except ValueError as error:
+            raise ValueError(f"{error}; or pass an object instead of what makes it") from None
         self.guess(call.said)
         if "connections" in self.kind.features and not call.has("connections"):
             self.lacks["connections"] = f"{call.name} takes no table of connections"
@@ -76,6 +80,19 @@ class Objects(Theirs):
         ):
             self.lacks["bias-free"] = f"{call.name} always has a bias"
         return call
+
+    def _filled(self, maker: Callable[..., Any], roles: Sequence[str]) -> Callable[..., Any]:
+        """What makes objects, with those sizes given that only a torch module has by these names."""
+        if self.settings:
+            return maker
+        module = self.kind.twin(**self.kind.cases[0].config)
+        needed = [p.name for p in parameters_of(maker) or [] if p.default is p.empty and p.kind not in VARIABLE]
+        known = assign(needed, roles, self.said.arguments)
+        given = {name: read(module, name) for name in needed if name not in known}
+        given = {name: value for name, value in given.items() if isinstance(value, int | float | str | tuple)}
+        for name, value in given.items():
+            self.guess(f"{named(maker)}: {name} is {value}, as the torch module has it")
+        return partial(maker, **given) if given else maker
 
     def _understand(self, layer: Any) -> None:
         """Find the methods, and what they take."""

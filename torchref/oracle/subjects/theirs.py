@@ -127,11 +127,13 @@ class Theirs(ABC):
         try:
             return (guard.run if silent else guard.call)(during, call.function, *positional, **keywords)
         except Misbehaviour as trouble:
-            help_ = self._advice(trouble.what)
+            help_ = self._advice(trouble.what, values)
             raise Misbehaviour(during, trouble.what + help_, missing=trouble.missing, hangs=trouble.hangs) from trouble
 
-    def _advice(self, what: str) -> str:
-        """What an exception may be about: a weight in another layout."""
+    def _advice(self, what: str, values: Mapping[str, Any]) -> str:
+        """What an exception may be about: a batch of no samples, a weight in another layout."""
+        if "empty" in self.kind.features and any(0 in getattr(value, "shape", ()) for value in values.values()):
+            return " [the batch has no samples; if yours is to do without such, declare unsupported='empty']"
         axes = self.kind.axes.get("weight", "")
         if what.startswith("raises ValueError") and len(axes) > 1 and "weight" not in self.said.layouts:
             return " [if your weights are x @ W or have their axes in another order, declare weight=, such as 'IO']"
