@@ -14,6 +14,7 @@ from torchref.oracle.comparison import Comparison
 from torchref.oracle.diagnosis import CODES, Diagnosis, diagnose
 from torchref.oracle.diagnosis.conditions import common
 from torchref.oracle.diagnosis.hypothesis import Hypothesis, holds, seen
+from torchref.oracle.diagnosis.precision import SIZE
 from torchref.oracle.kinds import DTYPES, Case, Trial
 from torchref.oracle.linear import gradients
 
@@ -159,14 +160,73 @@ def test_float32_on_the_way() -> None:
 
     assert "cast up" in told("linear", "y", computed, "nobias").hint
     assert "dy rounded to float32" in told("linear", "grad weight", rounded, "plain equal n1").hint
-    assert "as exact as float32" in told("linear", "y", somewhere, "plain equal").hint
+    by_chance = told("linear", "y", somewhere, "plain equal")
+    assert (by_chance.code, by_chance.evidence[-1]) == ("", SIZE)
+    assert told("linear", "y", multiplied_in_float32, "plain equal").code == "precision:float32"
     loss = told("squared_error", "doutput", lambda t: t.oracle["doutput"] + 3e-8 * (t.dtype == "float64"), "sum long")
     assert loss.code == ""  # a constant that is added, no rounding
 
     def decayed(t: Trial) -> Any:
         return t.oracle["grad weight"] * (1 + 3e-8 * noise(t, "grad weight") * (t.dtype == "float64"))
 
-    assert "as exact as float32" in told("l2_penalty", "grad weight", decayed).hint
+    assert told("l2_penalty", "grad weight", decayed).code == ""
+
+
+def multiplied_in_float32(t: Trial) -> Any:
+    x, w = (t.given[n].astype(np.float32) for n in ("x", "weight"))
+    return (x @ w.T).astype(t.dtype) + t.given["bias"]
+
+
+def test_errors_as_small_as_those_of_float32_are_no_float32() -> None:
+    def waves(t: Trial) -> Any:
+        return t.oracle["y"] * (1 + 5e-8 * np.sin(50 * t.given["x"]))
+
+    found = told("tanh", "y", waves, "plain n1")
+    assert (found.code, found.evidence[-1]) == ("", SIZE)
+    nearly = told("linear", "grad weight", lambda t: t.oracle["grad weight"] * (1 + 1e-6))
+    assert (nearly.code, nearly.hint) == (
+        "ratio:constant",
+        "grad weight is wrong: it is 1 + 1e-06 times what it should be, always",
+    )
+    assert any(line.endswith("mine/oracle is 1 + 1e-06") for line in nearly.evidence)
+    less = told("linear", "dx", lambda t: t.oracle["dx"] * (1 - 2e-5))
+    assert "it is 1 − 2e-05 times" in less.hint
+
+
+@pytest.mark.parametrize(("factor", "code"), [(2, "ratio:2"), (0, "ratio:0"), (-1, "ratio:-1")])
+@pytest.mark.parametrize("kind", ["linear", "conv2d", "subsample2d"])
+def test_a_gradient_says_nothing_of_a_forward_that_is_right(kind: str, factor: int, code: str) -> None:
+    def wrong(t: Trial) -> Any:
+        return factor * t.oracle["grad bias"] if "grad bias" in t.oracle else None
+
+    found = told(kind, "grad bias", wrong)
+    assert found.code == code
+    assert "added" not in found.hint
+    if kind == "linear":
+        runs = [
+            [with_y_wrong(wronged(t, "grad bias", wrong)) for t in trials(kind, (), seed) if "bias" in t.given]
+            for seed in SEEDS
+        ]
+        assert diagnose(problem("grad bias", *runs)).code.startswith("bias:")
+
+
+def with_y_wrong(t: Trial) -> Trial:
+    return replace(t, comparisons=(Comparison("y", "test", np.inf, "wrong"), *t.comparisons))
+
+
+def test_a_border_is_cropped_on_one_side_though_forward_pads_right() -> None:
+    def cropped(t: Trial) -> Any:
+        layer = copy.deepcopy(t.reference)
+        (top, left), (rows, columns) = layer.padding, t.given["x"].shape[2:]
+        x = torch.zeros(*t.given["x"].shape[:2], rows + 2 * top, columns + 2 * left, dtype=torch.float64)
+        x.requires_grad_()
+        layer.padding = (0, 0)
+        (dx,) = torch.autograd.grad(layer(x), x, torch.tensor(t.given["dy"]))
+        return dx[:, :, 2 * top :, 2 * left :]
+
+    found = told("conv2d", "dx", cropped, "s1p0 s1p1 uneven")
+    assert found.code == "padding:one-side"
+    assert "another forward pass than yours" in found.hint
 
 
 def typed(t: Trial, dtype: str) -> Trial:

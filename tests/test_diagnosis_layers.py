@@ -1,6 +1,7 @@
 """Wrong results made by hand, one mistake each: the diagnosis names it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from tests.diagnosing import Wrong, told
+from tests.diagnosing import SEEDS, Wrong, problem, told, trials, wronged
+from torchref.oracle.diagnosis import diagnose
 from torchref.oracle.kinds import DTYPES, Trial
 
 SMALL = "s1p0 s1p1 s2p1 rect uneven gaps n1 equal nobias"
@@ -266,3 +268,23 @@ def upright(t: Trial, axis: int) -> Any:
 def test_a_signal_padded_across() -> None:
     assert told("conv1d", "y", lambda t: upright(t, 2), "equal s1p0").code == "padding:swapped"
     assert told("conv1d", "y", lambda t: np.roll(t.oracle["y"], 1, 2), "equal s1p0").code == "roll"
+
+
+@pytest.mark.parametrize("tensor", ["y", "dx"])
+def test_the_mask_of_an_earlier_dropout(tensor: str) -> None:
+    """What it dropped is 0 already: forward, its mask applied again looks as if none was."""
+    runs = []
+    for seed in SEEDS:
+        own = []
+        for t in trials("dropout", (), seed):
+            x, keep = t.given["x"], 1 - float(t.reference.dropout.p)
+            if t.variety != "normal" or keep == 1 or x.size == 0:
+                continue
+            earlier = np.random.default_rng([seed, x.size]).random(x.shape) < 0.7
+            x = x * earlier
+            oracle = {"y": x * t.given["mask"] / keep, "dx": t.oracle["dx"]}
+            source = x if tensor == "y" else t.given["dy"]
+            moved = replace(t, given={**t.given, "x": x}, oracle=oracle)
+            own.append(wronged(moved, tensor, lambda t, s=source, m=earlier, k=keep: s * m / k))
+        runs.append(own)
+    assert diagnose(problem(tensor, *runs)).code == "mask:shared"

@@ -118,7 +118,7 @@ CODES: dict[str, str] = {
     "mask:inverted": "kept and dropped are exchanged",
     "mask:redrawn": "another mask is applied",
     "mask:ignored": "the mask is not applied",
-    "mask:shared": "one draw serves several units",
+    "mask:shared": "one draw or mask serves several units or layers",
     # conduct
     "memory:stale-cache": "backward uses what another pass left behind",
     "memory:accumulated": "gradients add up from call to call",

@@ -111,7 +111,7 @@ def remembered(tensor: str, failing: dict[str, str]) -> tuple[str, str] | None:
         return "conduct:mutation", "backward writes into the output that forward returned"
     if tensor == "backward twice from one cache" and not rerun:
         return "memory:other", f"backward changes what its own cache holds: {fault}"
-    if tensor == "rerun" and "backward twice from one cache" not in failing and not _about(rerun, "y", "value"):
+    if tensor == "rerun" and "backward twice from one cache" not in failing and not _forward(rerun):
         return (
             "memory:stale-cache",
             f"backward uses what a later forward pass left behind, not what its own pass kept in the cache: {fault}",
@@ -123,5 +123,6 @@ def _names(fault: str) -> list[str]:
     return [name.strip() for name in fault.split(" differ")[0].split(",")] if " differ" in fault else []
 
 
-def _about(fault: str, *names: str) -> bool:
-    return any(name in names for name in _names(fault))
+def _forward(fault: str) -> bool:
+    """Whether what differs is computed forward, or no more than a loss's value: then backward may be right."""
+    return any(name in ("y", "value", "loss", "output") or name.startswith("output/") for name in _names(fault))

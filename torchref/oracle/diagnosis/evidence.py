@@ -7,6 +7,7 @@ import numpy as np
 from torchref.oracle.comparison import Array
 from torchref.oracle.diagnosis.conditions import common
 from torchref.oracle.diagnosis.hypothesis import ImpossibleError, Seen, error
+from torchref.oracle.diagnosis.outputs import told
 from torchref.oracle.diagnosis.scattering import Plane, uses
 
 AXES = {
@@ -15,6 +16,7 @@ AXES = {
     2: ("row", "column"),
     1: ("entry",),
 }
+PLURALS = {"entry": "entries", "class": "classes"}
 
 
 def wrong_entries(s: Seen) -> Array:
@@ -37,30 +39,59 @@ def evidence(looked: Sequence[Seen]) -> tuple[str, ...]:
     if sample.mine.shape != sample.oracle.shape:
         return (*lines, f"{said} the shape is {sample.mine.shape}, the oracle's {sample.oracle.shape}")
     lines += [f"{said} {line}" for line in (*_where(sample), *_relation(sample))]
-    return tuple(lines)
+    return (*lines, *_elsewhere(sample, failed)) if sample.oracle.size == 1 else tuple(lines)
+
+
+def _elsewhere(sample: Seen, failed: Sequence[Seen]) -> Iterator[str]:
+    """The ratio in other cases, where one has but one entry: what it depends on is seen in several only."""
+    seen = {sample.trial.case.slug}
+    for s in failed:
+        slug, sizes = s.trial.case.slug, (s.mine.size, s.oracle.size)
+        if slug not in seen and sizes == (1, 1) and s.finite and s.oracle.all() and len(seen) < CASES:
+            seen.add(slug)
+            ratio = told(s.mine.item() / s.oracle.item())
+            yield f"in {slug} ({s.trial.variety}, {s.trial.dtype}) mine/oracle is {ratio}"
+
+
+CASES = 4
+"""So many ratios are shown of what has one entry."""
 
 
 def _where(s: Seen) -> Iterator[str]:
     wrong = wrong_entries(s)
     yield f"{int(wrong.sum())} of {wrong.size} entries are wrong, by at most {error(s):.3g}"
-    names = AXES.get(wrong.ndim, ())
-    for axis, name in enumerate(names):
+    for axis, name in enumerate(_axes(s)):
         others = tuple(a for a in range(wrong.ndim) if a != axis)
         guilty = np.flatnonzero(wrong.any(others))
         if 0 < len(guilty) < wrong.shape[axis]:
             listed = ", ".join(map(str, guilty[:6])) + (", …" if len(guilty) > 6 else "")
-            yield f"only {name}{'s' if len(guilty) > 1 else ''} {listed} of {wrong.shape[axis]}"
+            yield f"only {PLURALS.get(name, f'{name}s') if len(guilty) > 1 else name} {listed} of {wrong.shape[axis]}"
+
+
+def _axes(s: Seen) -> tuple[str, ...]:
+    """What the axes of a tensor are called, as far as its trial tells."""
+    given, names = s.trial.given, AXES.get(s.oracle.ndim, ())
+    if "output" in given:
+        return ("sample", "class")[: s.oracle.ndim]
+    if any(name.startswith("start ") for name in given):  # the parameter after each step
+        return ("step", *(AXES[s.oracle.ndim - 1] if s.oracle.ndim in (2, 3) else ()))
+    if s.oracle.ndim > 2 and {"x", "weight"} <= given.keys() and given["weight"].shape == s.oracle.shape:
+        return ("output", "input", *names[2:])
+    return names
 
 
 def _relation(s: Seen) -> Iterator[str]:
     wrong = wrong_entries(s) & np.isfinite(s.mine) & np.isfinite(s.oracle) & (s.oracle != 0)
     mine, oracle = s.mine[wrong], s.oracle[wrong]
-    if len(mine) < 3:
+    if len(mine) == 0:
         return
     ratio = mine / oracle
     low, middle, high = np.quantile(ratio, (0.1, 0.5, 0.9))
-    yield f"mine/oracle is {middle:.4g} in the middle, from {low:.4g} to {high:.4g} for most"
-    if np.std(mine) > 0 and np.std(oracle) > 0:
+    if told(low) == told(high):
+        yield f"mine/oracle is {told(middle)}"
+    else:
+        yield f"mine/oracle is {told(middle)} in the middle, from {told(low)} to {told(high)} for most"
+    if len(mine) > 2 and np.std(mine) > 0 and np.std(oracle) > 0:
         yield f"the correlation with the oracle is {np.corrcoef(mine, oracle)[0, 1]:.3f}"
 
 

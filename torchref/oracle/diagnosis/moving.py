@@ -24,7 +24,7 @@ def movements(tensor: str, sample: Seen) -> Iterator[Hypothesis]:
     if isinstance(reference, Canvas2d):
         yield from canvases(tensor)
     if isinstance(reference, Thinned):
-        yield from dropouts(tensor)
+        yield from dropouts(tensor, sample)
 
 
 def flattened(tensor: str) -> Iterator[Hypothesis]:
@@ -84,8 +84,18 @@ def canvases(tensor: str) -> Iterator[Hypothesis]:
         yield Hypothesis("padding:uncropped", "{it}: the canvas's border was not cropped", upstream)
 
 
-def dropouts(tensor: str) -> Iterator[Hypothesis]:
+def dropouts(tensor: str, sample: Seen) -> Iterator[Hypothesis]:
     """The mask the other way round, missing, another one; the scale."""
+    x = batch(sample.trial)
+    if (x == 0).any() and (x < 0).any():  # dropped by an earlier layer; a rectifier leaves nothing below 0
+
+        def earlier(trial: Trial) -> Array:
+            source = batch(trial) if tensor == "y" else upstream(trial)
+            return np.where(batch(trial) == 0, 0, source / (1 - float(trial.reference.dropout.p)))
+
+        says = "{it}: the mask of an earlier layer is applied again, not this layer's"
+        says += ", or none at all" if tensor == "y" else ""
+        yield Hypothesis("mask:shared", says, earlier)
 
     def given(trial: Trial) -> tuple[Array, Array, float]:
         source = batch(trial) if tensor == "y" else upstream(trial)

@@ -63,7 +63,7 @@ FACTORS: dict[str, tuple[str, Factor]] = {
 """Factor by code: what is said of it, and how large it is in a trial."""
 
 
-NEARLY = 1e-6
+NEARLY = 1e-9
 """A factor this close to 1 is no factor but an error of rounding."""
 
 

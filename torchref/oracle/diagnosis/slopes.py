@@ -115,7 +115,8 @@ SLOPES: dict[type, dict[str, tuple[str, Slope]]] = {
         "kink:0": ("the derivative at 0 is taken as 1, where torch's is 0", lambda x, y, s: np.where(x < 0, 0, 1)),
         "kink:0 half": ("the derivative at 0 is taken as ½, where torch's is 0", lambda x, y, s: np.heaviside(x, 0.5)),
         "slope:missing": (
-            "f′ is missing: dy is passed on as it is (the output is never below 0; where it is 0, δ stops)",
+            "f′ is missing: dy is passed on as it is (to ask y < 0 of the output is no use: it is never below 0; "
+            "δ stops where y <= 0)",
             lambda x, y, s: np.ones_like(y),
         ),
         "slope:of-input": ("dy is multiplied by the output in place of its sign", lambda x, y, s: y),

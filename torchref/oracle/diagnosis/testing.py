@@ -56,7 +56,7 @@ def diagnose(problem: Problem) -> Diagnosis:
         absent = replace(problem, tensor=name + ABSENT)
         found = explanation(absent, seen(absent.trials, absent.tensor))
     if found is None:
-        return Diagnosis("", "", known)
+        return Diagnosis("", "", (*known, *precision.as_small(looked)))
     code, says = found
     called = problem.called(name)
     when = natural(looked)

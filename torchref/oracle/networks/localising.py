@@ -184,12 +184,12 @@ def trial_of(
     seed: int,
 ) -> Trial:
     """A trial of one layer of a network, for the diagnosis."""
-    parameters = {key: to_array(p) for key, p in layer.named_parameters()}
+    parameters = {key: np.array(to_array(p)) for key, p in layer.named_parameters()}  # live: passes change them
     case = Case(name, f"{name} {layer}", settings(layer), tuple(x.shape))
     given = {"x": x, "dy": dy, **parameters}
     if isinstance(layer, Thinned):
         given["mask"] = to_array(layer.mask)
-    reference = copy.deepcopy(layer)  # the parameters change from pass to pass
+    reference = copy.deepcopy(layer)
     return Trial(case, str(x.dtype), "normal", seed, given, reference, dict(mine), oracle, comparisons)
 
 
