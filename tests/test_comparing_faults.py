@@ -66,6 +66,19 @@ def test_a_missing_activation_inside_is_told_from_the_output() -> None:
     assert cell(verdict, "2", "dweight").status == "inherited"
 
 
+def test_how_to_compare_again_is_said() -> None:
+    mine = own.Stack([Scaled(5, 6), own.Relu(), own.Dense(6, 3)])
+    verdict = oracle.compare(
+        mine, two(nn.ReLU), *batch("float64"), map={"0": "0"}, weight="IO", my_loss=own.softmax_loss, seed=3
+    )
+    assert first(verdict).reproduce == (
+        "oracle.compare(mine, torch_module, x, target, my_loss=my_loss, map={'0': '0'}, weight='IO', seed=3)"
+        "  # see 0; with your own mine, torch_module, x, target, my_loss"
+    )
+    unnamed = oracle.check(lambda: own.Stack([Scaled(3, 4)]), like="mlp", cases="linear", dtypes="float64")
+    assert first(unnamed).reproduce == 'oracle.check(your_network, like="mlp", cases="linear", seed=0)'
+
+
 class Summed(own.Dense):
     def backward(self, dy: Any) -> Any:
         before = self.dW

@@ -182,6 +182,10 @@ def test_what_does_not_train_is_said() -> None:
         loop, twin(), torchref.SGD(0.1), batches(), steps=2, parameters=loop.net.parameters()
     )
     assert verdict.findings[0].code == "optim:unchanged"
+    assert "parameters= has to be a function" in verdict.findings[0].hint
+    for steps, pairs in ((0, batches()), (1, [])):
+        with pytest.raises(ValueError, match=f"steps is {steps} and there are {len(pairs)} batches"):
+            oracle.compare_training(lambda *_: None, twin(), torchref.SGD(0.1), pairs, steps=steps)
 
 
 def test_steps_near_a_kink_are_passed_over_and_losses_are_judged() -> None:

@@ -117,7 +117,8 @@ def check(
         unused += ["backward"] * (backward is not None)
         if unused:
             raise ValueError(f"{', '.join(unused)}: like={like!r} is a whole network, to which this does not apply")
-        named = title or str(getattr(forward, "__name__", forward if isinstance(forward, str) else "network"))
+        own = forward if isinstance(forward, str) else str(getattr(forward, "__name__", ""))
+        named = title or (own if own.isidentifier() or own is forward else "your_network")
         return check_network_kind(
             forward,
             network,

@@ -2,7 +2,7 @@
 
 import functools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -110,8 +110,19 @@ def compare(
     except Misbehaviour as trouble:
         return _unanswered(title, torch_module, seed, trouble, time.perf_counter() - began)
     folder = None if save_to is None else Path(save_to)
-    reporting = Reporting(title, folder, command or (lambda layer: f"oracle.compare(…, seed={seed})  # {layer}"))
+    said_so = {"map": map, "weight": None if weight is laid else weight, "seed": seed}
+    given = {"target": target, "loss": loss, "my_loss": my_loss, "masks": masks}
+    call = _snippet([name for name, value in given.items() if value is not None], said_so)
+    reporting = Reporting(title, folder, command or call)
     return judge(prepared, reporting, type(torch_module).__name__, guard, began)
+
+
+def _snippet(given: Sequence[str], said: Mapping[str, Any]) -> Callable[[str], str]:
+    """What compares again, in Python; what was `given` as objects is to be filled in."""
+    named = [name if name == "target" else f"{name}={name}" for name in given]
+    plain = [f"{name}={value!r}" for name, value in said.items() if value is not None]
+    call = f"oracle.compare({', '.join(['mine', 'torch_module', 'x', *named, *plain])})"
+    return lambda layer: f"{call}  # see {layer}; with your own {', '.join(['mine', 'torch_module', 'x', *given])}"
 
 
 def judge(prepared: Prepared, reporting: Reporting, like: str, guard: Guard, began: float) -> Verdict:

@@ -25,6 +25,7 @@ from torchref.oracle.subjects.guard import TIME_LIMIT, Guard, blame
 from torchref.oracle.subjects.subject import Misbehaviour
 from torchref.oracle.verdict import Cell, Finding, Picture, Row, Verdict
 
+UNCHANGED = "it does not change; where a step makes new arrays, parameters= has to be a function that reads them"
 FREE = "free run"
 """The slug of the last row: torch's own training, never set to the candidate's parameters."""
 
@@ -70,10 +71,12 @@ def compare_training(
     Raises
     ------
     ValueError
-        If the two cannot be compared.
+        If the two cannot be compared, or there is nothing to do.
     """
     began = time.perf_counter()
     pairs = [(to_array(x), to_array(target)) for x, target in batches]
+    if steps < 1 or not pairs:
+        raise ValueError(f"steps is {steps} and there are {len(pairs)} batches, expected at least one of each")
     dtype = getattr(torch, str(pairs[0][0].dtype))
     lockstep = Lockstep(lambda rng: Follower(torch_module, torch_optimizer, dtype, rng), seed)
     free = Follower(torch_module, torch_optimizer, dtype, None)
@@ -198,6 +201,8 @@ def _findings(
         first = 0 if slugs[0] == FREE else int(slugs[0].removeprefix("step")) - 1
         comparison = verdicts[first].get(name)
         after, start = training.course.after[first], training.course.before[first]
+        if not told.code and not np.any(after.get(name) != start.get(name)):
+            told = Diagnosis("optim:unchanged", UNCHANGED, told.evidence)
         picture = None
         if trial is not None and name in trial.oracle:
             picture = Picture(np.asarray(trial.mine[name][first]), trial.oracle[name][first])
@@ -206,7 +211,7 @@ def _findings(
             what=f"first in {slugs[0]}: {comparison.said if comparison and slugs[0] != FREE else 'they drift apart'}",
             rows=tuple(slugs),
             hint=told.hint,
-            code=told.code or ("" if np.any(after.get(name) != start.get(name)) else "optim:unchanged"),
+            code=told.code,
             evidence=told.evidence,
             saved="" if trial is None else save_trial(None if save_to is None else Path(save_to), title, trial, name),
             picture=picture,
