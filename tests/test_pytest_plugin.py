@@ -234,7 +234,7 @@ def test_it_decorates_a_test_function_or_a_class(pytester: pytest.Pytester) -> N
         "::test_broken[dx]": "SKIPPED",
         "::Mine[dx]": "FAILED",
         "::test_one_function[forward]": "PASSED",
-        "::test_one_function[behaviour]": "SKIPPED",
+        "::test_one_function[behaviour]": "PASSED",
         "::test_nothing[forward]": "FAILED",
         "::TestInAClass::test_pair[behaviour]": "PASSED",
         "::TestInAClass::test_method[dx]": "PASSED",

@@ -1,8 +1,13 @@
 """When a tensor is wrong: what the runs in which it is wrong have in common, and the others have not."""
 
+import re
 from collections.abc import Mapping, Sequence
 
-from torchref.oracle.kinds.kind import Trial
+from torchref.oracle.comparison import Comparison
+from torchref.oracle.kinds.kind import Kind, Trial
+
+ASIDE = re.compile(r"(?<! than) \(.*|, so that.*")
+"""What explains the name of a feature, rather than names it: "a stride other than 1 (pooling: …)"."""
 
 
 def when(wrong: Sequence[Trial], judged: Sequence[Trial], features: Mapping[str, str]) -> str:
@@ -27,5 +32,18 @@ def when(wrong: Sequence[Trial], judged: Sequence[Trial], features: Mapping[str,
     if fits:
         best = min(sorted(fits), key=lambda feature: fits[feature])
         said = features.get(best, best)
-        parts.append(f"with {said.split(' (')[0].split(', so that')[0]}")
+        parts.append(f"with {ASIDE.sub('', said)}")
     return f"only {' and '.join(parts)}" if parts else ""
+
+
+def allowance(kind: Kind, wrong: Sequence[tuple[Trial, Comparison]], judged: Sequence[Trial]) -> tuple[str, ...]:
+    """How to say that code is to be without what it refuses by an exception, where all of that is one feature."""
+    if len(wrong) == len(judged) or not all(comparison.fault.startswith("raises") for _, comparison in wrong):
+        return ()
+    asked = [trial.case.needs | kind.needs(trial.variety) for trial, _ in wrong]
+    shared = frozenset.intersection(*asked) & kind.features.keys()
+    if len(shared) != 1:
+        return ()
+    (feature,) = shared
+    said = ASIDE.sub("", kind.features[feature])
+    return (f"if yours is to do without ({said}), declare unsupported={feature!r}",)

@@ -26,9 +26,11 @@ def check_conduct(subject: Subject, candidate: Any, x: Array, dy: Array) -> list
     """How a candidate behaves around its answers, on an input and an upstream gradient of its output's shape.
 
     One with explicit caches goes through the whole of `check_purity`. Of one that keeps its pass on itself, only one
-    pass is in flight at a time.
+    pass is in flight at a time; of one without a backward part, the forward part alone is asked.
     """
     try:
+        if not subject.backward:
+            return _forward_alone(candidate, x)
         return _in_turn(candidate, x, dy) if subject.stateful else check_purity(candidate, x, dy)
     except Misbehaviour as trouble:
         what = f"{trouble.what}, when called again or on another batch size"
@@ -44,6 +46,26 @@ def mutation(before: Mapping[str, Array], now: Mapping[str, Array]) -> list[Comp
     """The verdict on arguments that a candidate's first pass changed; `check_conduct` sees only what changes again."""
     fault = changed(before, now)
     return [verdict("the first pass leaves its arguments alone", fault)] if fault else []
+
+
+def _forward_alone(candidate: Any, x: Array) -> list[Comparison]:
+    """Criterion 5 without a backward part: x, then other batches, then x again."""
+    given = {"x": x, **candidate.parameters()}
+    before = snapshot(given)
+    y = np.asarray(candidate.forward(x)[0])
+    kept = snapshot({"y": y})
+    mutation, alias = changed(before, {"x": x, **candidate.parameters()}), aliases({"y": y}, given)
+    larger = another(x)
+    candidate.forward(larger[: len(x)])  # of the same shape first: output buffers may be kept for each
+    candidate.forward(larger)
+    overwritten = differences(kept, {"y": y}, "after another forward pass")
+    rerun = differences(kept, {"y": np.asarray(candidate.forward(x)[0])}, "in a rerun, after another batch")
+    return [
+        verdict("forward leaves its arguments alone", mutation),
+        verdict("y is not aliased", alias),
+        verdict("y is returned anew", overwritten),
+        verdict("rerun", rerun),
+    ]
 
 
 def _in_turn(candidate: Any, x: Array, dy: Array) -> list[Comparison]:

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from torchref.oracle.circumstances import when
+from torchref.oracle.circumstances import allowance, when
 from torchref.oracle.comparison import Array, Comparison
-from torchref.oracle.criteria import OTHER_ZERO
-from torchref.oracle.diagnosis import Problem, diagnose
+from torchref.oracle.diagnosis import Diagnosis, Problem
+from torchref.oracle.faults import Group, explained, telling
 from torchref.oracle.kinds import DTYPES, Case, Kind, Trial
+from torchref.oracle.lenience import leniently
 from torchref.oracle.saving import save_trial
 from torchref.oracle.subjects.announcing import announce
 from torchref.oracle.subjects.guard import blame
@@ -98,7 +99,8 @@ def judge_subject(subject: Subject, kind: Kind, options: Options) -> Verdict:
     findings = find_out(subject, kind, options, tuple(trials), columns)
     remarks = {f"{i.during} {i.what}" for t in trials for i in t.incidents if i.harmless}
     wrong = {c.tensor for t in trials for c in t.failures}
-    remarks |= {f"{named(tensor)} {where} (strict=True counts it)" for tensor, where in strange if tensor not in wrong}
+    counts = "(strict=True or --strict counts it)"
+    remarks |= {f"{named(tensor)} {where} {counts}" for tensor, where in strange if tensor not in wrong}
     return Verdict(
         title=subject.title,
         like=kind.name,
@@ -111,22 +113,6 @@ def judge_subject(subject: Subject, kind: Kind, options: Options) -> Verdict:
         seconds=time.perf_counter() - began,
         tensors=sum(len(trial.comparisons) for trial in trials),
     )
-
-
-def leniently(kind: Kind, trials: Iterable[Trial]) -> tuple[tuple[Trial, ...], set[tuple[str, str]]]:
-    """The trials without what differs on NaN and infinity or in the sign of a zero, and which tensors do, and where.
-
-    Correct code of published libraries differs there; IEEE arithmetic depends on how a formula is written.
-    """
-    kept, strange = [], set()
-    for trial in trials:
-        unusual = "nonfinite" in trial.case.needs | kind.needs(trial.variety)
-        soft = [c for c in trial.failures if unusual or c.fault.startswith(OTHER_ZERO)]
-        strange |= {
-            (c.tensor, f"differs {'on NaN and infinity' if unusual else 'in the sign of a zero'}") for c in soft
-        }
-        kept.append(replace(trial, comparisons=tuple(c for c in trial.comparisons if c not in soft)))
-    return tuple(kept), strange
 
 
 def refusal_of_pairs(subject: Subject, kind: Kind, case: Case, trials: Sequence[Trial]) -> str:
@@ -218,15 +204,9 @@ def cell(trials: Iterable[Trial], name: str, columns: Sequence[str]) -> Cell:
     if not own:
         return Cell(0.0, passed=True, status="not judged")
     wrong = [(t, c) for t, c in own if not c.passed]
-    trial, worst = max(wrong or own, key=_telling)
+    trial, worst = max(wrong or own, key=telling)
     note = f"{worst} ({trial.variety}, {trial.dtype})" if wrong else ""
     return Cell(worst.ratio, not wrong, "wrong" if wrong else "ok", note)
-
-
-def _telling(pair: tuple[Trial, Comparison]) -> tuple[bool, float]:
-    """Sorts failures by how much they tell: integers allow no error, so that the smallest is infinitely too large."""
-    trial, comparison = pair
-    return trial.variety == "normal", comparison.ratio
 
 
 def _picture(kind: Kind, tensor: str, mine: Any, oracle: Array, worst: Comparison) -> Picture:
@@ -236,7 +216,7 @@ def _picture(kind: Kind, tensor: str, mine: Any, oracle: Array, worst: Compariso
 
 def _what(pairs: Sequence[tuple[Trial, Comparison]], judged: Sequence[Trial]) -> str:
     """In how many runs it is wrong, and the worst one in a sentence."""
-    trial, worst = max(pairs, key=_telling)
+    trial, worst = max(pairs, key=telling)
     cases, of = (len({t.case.slug for t in some}) for some in ([t for t, _ in pairs], judged))
     runs = f"in {len(pairs)} of {len(judged)} run{'s' * (len(judged) > 1)}, {cases} of {of} case{'s' * (of > 1)}"
     return f"{runs}; at worst {worst.said} ({trial.case.slug}, {trial.variety}, {trial.dtype})"
@@ -250,42 +230,50 @@ def find_out(
     @functools.cache
     def again() -> tuple[Trial, ...]:
         second = options.seed + SECOND_SEED
-        return tuple(run_trial(subject, kind, t.case, t.dtype, t.variety, second) for t in trials)
+        runs = tuple(run_trial(subject, kind, t.case, t.dtype, t.variety, second) for t in trials)
+        return runs if options.strict else leniently(kind, runs)[0]
 
     wrong: dict[str, list[tuple[Trial, Comparison]]] = {}
     for trial in trials:
         for comparison in trial.failures:
             wrong.setdefault(comparison.tensor, []).append((trial, comparison))
     order = {name: place for place, name in enumerate((*SILENT[:3], columns[0], "backward", *columns[1:]))}
+    called = functools.partial(_called, subject)
     findings = []
     for tensor in sorted(wrong, key=lambda name: order.get(name, len(order))):
         pairs = wrong[tensor]
-        judged = tuple(t for t in trials if any(c.tensor == tensor for c in t.comparisons))
-        worst_trial, worst = max(pairs, key=_telling)
-        slugs = tuple(dict.fromkeys(t.case.slug for t, _ in pairs))
         # It did not answer: nothing to explain, unless it does the first time and not when called again.
         silent = tensor in SILENT and any(t.misbehaviour is not None for t, _ in pairs)
-        missing = silent and all(t.misbehaviour is not None and t.misbehaviour.missing for t, _ in pairs)
-        called = functools.partial(_called, subject)
-        found = None if silent else diagnose(Problem(tensor, judged, again, called))
-        mine, oracle = worst_trial.mine.get(tensor), worst_trial.oracle.get(tensor)
-        findings.append(
-            Finding(
-                tensor=called(tensor),
-                what=_what(pairs, judged),
-                rows=slugs,
-                hint=found.hint if found else "",
-                code=found.code if found else "",
-                evidence=found.evidence if found else (),
-                reproduce=options.command(worst_trial.case.slug),
-                saved=save_arrays(options, subject, worst_trial, tensor),
-                picture=None if oracle is None else _picture(kind, tensor, mine, oracle, worst),
-                missing=missing,
-                when=when([t for t, _ in pairs], judged, kind.features),
-                fault=worst.fault,
-            )
-        )
+        judged = tuple(t for t in trials if silent or any(c.tensor == tensor for c in t.comparisons))
+        nothing = [Group(pairs, judged, Diagnosis("", "", allowance(kind, pairs, judged)))]
+        groups = nothing if silent else explained(Problem(tensor, judged, again, called), pairs)
+        findings += [_finding(subject, kind, options, tensor, group, judged) for group in groups]
     return tuple(findings)
+
+
+def _finding(
+    subject: Subject, kind: Kind, options: Options, tensor: str, group: Group, judged: Sequence[Trial]
+) -> Finding:
+    """What is said of one group of failures of a tensor, which was judged in all of these trials."""
+    worst_trial, worst = max(group.pairs, key=telling)
+    troubles = [t.misbehaviour for t, _ in group.pairs]
+    # A body that is not written returns None always; one that does at times has forgotten a return.
+    forgot = worst.fault == "returns None" and any(t.misbehaviour is None for t in judged)
+    mine, oracle = worst_trial.mine.get(tensor), worst_trial.oracle.get(tensor)
+    return Finding(
+        tensor=_called(subject, tensor),
+        what=_what(group.pairs, judged),
+        rows=tuple(dict.fromkeys(t.case.slug for t, _ in group.pairs)),
+        hint=group.found.hint,
+        code=group.found.code,
+        evidence=group.found.evidence,
+        reproduce=options.command(worst_trial.case.slug),
+        saved=save_arrays(options, subject, worst_trial, tensor),
+        picture=None if oracle is None else _picture(kind, tensor, mine, oracle, worst),
+        missing=tensor in SILENT and not forgot and all(t is not None and t.missing for t in troubles),
+        when=when([t for t, _ in group.pairs], group.judged, kind.features),
+        fault=worst.fault,
+    )
 
 
 def save_arrays(options: Options, subject: Subject, trial: Trial, tensor: str) -> str:

@@ -26,8 +26,9 @@ NUMBERS: dict[str, Callable[[Trial], float]] = {
     "the batch size": _shape(0),
     "the number of rows of the kernel": _pair(ingredients.kernel, 0),
     "the number of columns of the kernel": _pair(ingredients.kernel, -1),
-    "the number of input channels": _shape(1),
-    "the number of units or output channels": ingredients.units,
+    "the number of input channels": lambda t: t.given["x"].shape[1],
+    "the number of classes or outputs": lambda t: t.given["output"].shape[1],
+    "the number of units or output channels": lambda t: ingredients.upstream(t).shape[1],
     "padding beyond the kernel": lambda t: max(
         p - k for p, k in zip(ingredients.padding(t), ingredients.kernel(t), strict=True)
     ),

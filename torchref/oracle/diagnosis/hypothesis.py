@@ -121,9 +121,9 @@ def predicted(hypothesis: Hypothesis, s: Seen) -> Array | None:
     try:
         with np.errstate(all="ignore"):
             prediction = hypothesis.predict(s.trial)
+            return s.oracle if prediction is None else s.restrict(prediction)
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError):
         return None
-    return s.oracle if prediction is None else s.restrict(prediction)
 
 
 def met(s: Seen, prediction: Array, *, strict: bool = False) -> bool:

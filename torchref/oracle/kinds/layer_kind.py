@@ -195,13 +195,12 @@ class LayerKind:
                 before = snapshot(candidate.parameters())
                 y, cache = candidate.forward(x)
                 mine["y"] = copied(y)
-                if not subject.backward:
-                    return mine, None, []
-                dx, grads = candidate.backward(dy, cache)
-                mine |= {"dx": copied(dx)} | {f"grad {n}": copied(grads[n]) for n in parameters if n in grads}
-                missing = [name for name in parameters if name not in grads]
-                if missing:
-                    raise Misbehaviour("backward", f"returns no gradient of {', '.join(missing)}", missing=True)
+                if subject.backward:
+                    dx, grads = candidate.backward(dy, cache)
+                    mine |= {"dx": copied(dx)} | {f"grad {n}": copied(grads[n]) for n in parameters if n in grads}
+                    missing = [name for name in parameters if name not in grads]
+                    if missing:
+                        raise Misbehaviour("backward", f"returns no gradient of {', '.join(missing)}", missing=True)
                 conduct = mutation(before, candidate.parameters())
                 conduct += self.conduct(subject, candidate, x, dy) if variety == "normal" else []
         except Misbehaviour as trouble:
