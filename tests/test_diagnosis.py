@@ -50,6 +50,28 @@ def test_noise_is_not_explained(kind: str, tensor: str) -> None:
     assert any("entries are wrong" in line for line in found.evidence)
 
 
+def test_a_factor_or_a_transpose_with_the_opposite_sign() -> None:
+    found = told("linear", "dx", lambda t: -t.oracle["dx"] / len(t.given["x"]))
+    assert found.code == "ratio:1/N"
+    assert found.hint.endswith("and it has the opposite sign")
+    assert told("linear", "grad weight", lambda t: -t.oracle["grad weight"].T).code == "swap:transposed"
+
+
+@pytest.mark.parametrize(
+    ("tensor", "says"), [("dx", "weight"), ("grad weight", "bias"), ("grad bias", "x")], ids=["dx", "dw", "db"]
+)
+def test_results_in_another_order(tensor: str, says: str) -> None:
+    """dw, db, dx in place of dx, dw, db."""
+
+    def wrong(t: Trial) -> Any:
+        other = {"dx": "grad weight", "grad weight": "grad bias", "grad bias": "dx"}[tensor]
+        return t.oracle[other] if other in t.oracle else t.given["dy"].sum(0)
+
+    found = told("linear", tensor, wrong)
+    assert found.code == "order:results"
+    assert f"it is the gradient of {says}:" in found.hint
+
+
 def test_two_mistakes_at_once_are_not_explained() -> None:
     found = told("conv2d", "dx", lambda t: np.flip(t.oracle["dx"], 2) / len(t.given["x"]), "s1p0 s1p1 s2p1 uneven n1")
     assert found.code == ""

@@ -46,6 +46,8 @@ CROSS_ENTROPY: list[tuple[str, str, Wrong]] = [
         "loss",
         lambda t: -np.log(p(t)[np.arange(len(z(t))), t.given["target"].astype(int)]).sum() / z(t).dtype.type(n(t)),
     ),
+    ("loss:epsilon", "loss", lambda t: -np.log((p(t) * hot(t)).sum(1) + 1e-8).sum() / n(t)),
+    ("loss:epsilon", "loss", lambda t: -np.log(np.maximum((p(t) * hot(t)).sum(1), 1e-12)).sum() / n(t)),
     ("samples:some", "loss", lambda t: t.oracle["loss"] if len(z(t)) <= 32 else first_losses(t)),
 ]
 
@@ -183,3 +185,19 @@ PENALTIES: list[tuple[str, str, Wrong]] = [
 @pytest.mark.parametrize(("code", "tensor", "wrong"), PENALTIES, ids=lambda v: v if isinstance(v, str) else "")
 def test_a_penalty(code: str, tensor: str, wrong: Wrong) -> None:
     assert told("l2_penalty", tensor, wrong).code == code
+
+
+@pytest.mark.parametrize("tensor", ["loss", "doutput"])
+@pytest.mark.parametrize("sums", [True, False])
+def test_the_mean_over_all_entries(tensor: str, sums: bool) -> None:
+    def wrong(t: Trial) -> Any:
+        output, target = z(t), t.given["target"]
+        whole = sums and t.case.config["reduction"] == "sum"
+        r = (output - target) if target.ndim == 2 else output - hot(t)
+        mean = 1 if whole else r.size
+        return (r * r).sum() / mean if tensor == "loss" else 2 * r / mean
+
+    found = told("squared_error", tensor, wrong, "mean sum long")
+    assert found.code == "loss:reduction"
+    assert "N·K" in found.hint
+    assert tensor == "doutput" or sum("mine/oracle" in line for line in found.evidence) > 1

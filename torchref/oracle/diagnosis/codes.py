@@ -30,6 +30,7 @@ CODES: dict[str, str] = {
     "roll": "rolled along an axis",
     "order:fortran": "read or written in Fortran order",
     "order:channels-last": "read or written with the channels last",
+    "order:results": "one result stands in the place of another",
     "order:strides": "the sign of strides is dropped",
     # bias, coefficient, derivative
     "bias:missing": "the bias is not added",
@@ -113,7 +114,12 @@ CODES: dict[str, str] = {
     "loss:sign": "the sign is wrong",
     "loss:targets": "labels become other numbers than 0 and 1",
     "loss:root": "a norm is taken in place of its square",
+    "loss:epsilon": "a small number is added to probabilities, or bounds them",
     "loss:absolute": "absolute values are added up in place of squares",
+    # normalisation
+    "norm:unbiased": "the variance is divided by n − 1",
+    "norm:eps": "eps is missing or added elsewhere",
+    "norm:constant": "mean or variance are taken for constants",
     # dropout
     "mask:inverted": "kept and dropped are exchanged",
     "mask:redrawn": "another mask is applied",

@@ -1,12 +1,14 @@
 """Mistakes in losses: labels, the reduction, the base, one softmax too many."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
 from torchref.loss import CrossEntropy, SquaredError
 from torchref.oracle.comparison import Array
 from torchref.oracle.diagnosis.hypothesis import Hypothesis, ImpossibleError, Seen
+from torchref.oracle.diagnosis.reducing import averaged, divisor, reductions, units
 from torchref.oracle.diagnosis.slopes import jacobian, softmax
 from torchref.oracle.kinds.kind import Trial
 
@@ -21,12 +23,8 @@ def losses(tensor: str, sample: Seen) -> Iterator[Hypothesis]:
         yield from (cross_entropy_values() if tensor == "loss" else cross_entropy_gradients())
     if isinstance(reference, SquaredError):
         yield from squared_errors(tensor)
+        yield from averaged(tensor)
     yield from reductions(tensor)
-
-
-def divisor(trial: Trial) -> int:
-    """What the sum over the samples is divided by."""
-    return len(trial.given["output"]) if trial.reference.reduction == "mean" else 1
 
 
 def reduced(trial: Trial, terms: Array) -> Array:
@@ -40,37 +38,6 @@ def _reduced(terms: Terms, most: int | None = None) -> Terms:
 
 def _divided(terms: Terms) -> Terms:
     return lambda trial: terms(trial) / divisor(trial)
-
-
-def reductions(tensor: str) -> Iterator[Hypothesis]:
-    """Divided by something else, or not at all."""
-    ways: dict[str, tuple[str, Callable[[Trial], float]]] = {
-        "sum": ("it is not divided by the number of samples N, where the mean was asked for", lambda t: 1),
-        "mean": ("it is always divided by the number of samples N, also where the sum was asked for", _samples),
-        "units": (
-            "the mean is over the units too: it is divided by N·K, not by N",
-            lambda t: divisor(t) * (_units(t) if divisor(t) > 1 or t.reference.reduction == "mean" else 1),
-        ),
-        "always units too": ("it is divided by the number of units K on top", lambda t: divisor(t) * _units(t)),
-        "only units": ("it is divided by the number of units K, not by N", _units),
-        "always units": ("it is always divided by N·K", lambda t: t.given["output"].size),
-        "twice": ("it is divided by N twice", lambda t: divisor(t) ** 2),
-    }
-    for says, other in ways.values():
-
-        def predict(trial: Trial, other: Callable[[Trial], float] = other) -> Array:
-            return np.asarray(trial.oracle[tensor] * (divisor(trial) / other(trial)))
-
-        yield Hypothesis("loss:reduction", f"{{it}}: {says}", predict)
-    yield Hypothesis("loss:sign", "{it}: it has the opposite sign", lambda t: -t.oracle[tensor])
-
-
-def _samples(trial: Trial) -> int:
-    return len(trial.given["output"])
-
-
-def _units(trial: Trial) -> int:
-    return int(trial.given["output"].shape[1])
 
 
 def labels(trial: Trial) -> Array:
@@ -141,7 +108,30 @@ def cross_entropy_values() -> Iterator[Hypothesis]:
         ("exp overflows, as the row's maximum is not subtracted first", _unshifted),
     ):
         yield Hypothesis("loss:unshifted", f"{{it}}: {says}", _reduced(terms), strict=True)
+    for eps in EPSILONS:
+        for says, least in (
+            (f"{eps:g} is added to the probabilities before the logarithm is taken", _plus),
+            (f"probabilities below {eps:g} are taken for {eps:g}", np.maximum),
+        ):
+            yield Hypothesis("loss:epsilon", f"{{it}}: {says}", _reduced(_guarded(eps, least)))
     yield from partial(_right)
+
+
+EPSILONS = (1e-15, 1e-12, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5)
+"""What people put under a logarithm."""
+
+
+def _plus(p: Array, eps: float) -> Array:
+    return p + eps
+
+
+def _guarded(eps: float, least: Callable[[Array, Any], Array]) -> Terms:
+    def terms(trial: Trial) -> Array:
+        z = trial.given["output"]
+        each: Array = -np.log(least(softmax(z, 1)[np.arange(len(z)), labels(trial)], z.dtype.type(eps)))
+        return each
+
+    return terms
 
 
 def partial(terms: Terms) -> Iterator[Hypothesis]:
@@ -234,11 +224,11 @@ TARGETS: dict[str, tuple[str, Terms]] = {
     "order:fortran": ("the target is read in the order in which it lies in memory", _misread),
     "loss:label-shifted": (
         "the label is taken one too high",
-        lambda t: one_hot((labels(t) + 1) % _units(t), t.given["output"]),
+        lambda t: one_hot((labels(t) + 1) % units(t), t.given["output"]),
     ),
     "loss:label-shifted down": (
         "the label is taken one too low",
-        lambda t: one_hot((labels(t) - 1) % _units(t), t.given["output"]),
+        lambda t: one_hot((labels(t) - 1) % units(t), t.given["output"]),
     ),
     "loss:onehot-missing": ("the target is left out", lambda t: np.zeros_like(t.given["output"])),
 }

@@ -134,6 +134,32 @@ def rearranged(tensor: str, sample: Seen) -> Iterator[Hypothesis]:
             yield Hypothesis("shift", says, changed(tensor, functools.partial(shifted, by=by, axis=axis)))
 
 
+def negated(tensor: str, sample: Seen) -> Iterator[Hypothesis]:
+    """A factor with a meaning, or axes exchanged, and the opposite sign on top."""
+    for code, (says, factor) in FACTORS.items():
+        if code not in ("ratio:-1", "ratio:0"):
+            opposite: Factor = lambda t, factor=factor: -factor(t)  # type: ignore[misc]  # noqa: E731
+            yield Hypothesis(code, f"{says}, and it has the opposite sign", multiplied(tensor, opposite))
+    if sample.oracle.ndim == 2:
+        says = "{it}: it is transposed, and it has the opposite sign"
+        yield Hypothesis("swap:transposed", says, reshaped(tensor, lambda a: -a.T))
+
+
+def exchanged(tensor: str, trial: Trial) -> Iterator[Hypothesis]:
+    """Another result where this one should be."""
+    for other in {**trial.oracle, "grad bias": None}:
+        if other not in ("y", tensor):
+
+            def predict(trial: Trial, other: str = other) -> Array:
+                if other == "grad bias" and other not in trial.oracle:  # given all the same by who knows no "without"
+                    dy = ingredients.upstream(trial)
+                    return np.asarray(dy.sum((0, *range(2, dy.ndim))))
+                return trial.oracle[other]
+
+            called = {"dx": "the gradient of x"}.get(other, f"the gradient of {other.removeprefix('grad ')}")
+            yield Hypothesis("order:results", f"{{it}}: it is {called}: the results come in another order", predict)
+
+
 def shifted(array: Array, by: int, axis: int) -> Array:
     """Moved along an axis by one place, with zeros where nothing comes from."""
     moved = np.roll(array, by, axis)

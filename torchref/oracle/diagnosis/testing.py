@@ -13,6 +13,7 @@ from torchref.oracle.diagnosis import (
     losing,
     maxima,
     moving,
+    normalising,
     optimizing,
     outputs,
     parts,
@@ -143,6 +144,7 @@ def hypotheses(tensor: str, example: Seen, *, backward: bool) -> Iterator[Hypoth
         yield from tampering.tampered(tensor, example)
         yield from slopes.activations(tensor, example)
         yield from moving.movements(tensor, example)
+        yield from normalising.normalisations(tensor, trial)
         yield from suiting(windows.pools(tensor, trial))
         if isinstance(reference, MaxPool2d):
             yield from suiting(maxima.maxima(tensor))
@@ -169,3 +171,6 @@ def hypotheses(tensor: str, example: Seen, *, backward: bool) -> Iterator[Hypoth
     yield from outputs.rearranged(tensor, example)
     yield from outputs.reread(tensor, example)
     yield from outputs.constant_ratio(tensor, example)
+    yield from outputs.negated(tensor, example)
+    if "dy" in trial.given and tensor != "y":
+        yield from outputs.exchanged(tensor, trial)
