@@ -1,8 +1,10 @@
 """Losses, penalties, optimisers and initialisers in the forms that courses have them."""
 
+import time
 from typing import Any
 
 import numpy as np
+import pytest
 
 import scratch
 from tests import handwritten as hand
@@ -111,6 +113,109 @@ def test_optimisers_of_several_forms(plain: Any) -> None:
     assert oracle.check(
         lambda params, grads, lr: ({k: p - lr * grads[k] for k, p in params.items()}, None), like="sgd"
     ).passed
+
+
+class Holding:
+    """An optimiser that is made with the parameters."""
+
+    def __init__(self, params: Any, lr: float, momentum: float = 0.0, weight_decay: float = 0.0) -> None:
+        self.params, self.lr, self.momentum, self.weight_decay = params, lr, momentum, weight_decay
+        self.v: dict[Any, Any] = {}
+
+    def step(self, grads: Any) -> None:
+        keys = self.params if isinstance(self.params, dict) else range(len(self.params))
+        for key in keys:
+            decayed = grads[key] + self.weight_decay * self.params[key]
+            self.v[key] = self.momentum * self.v.get(key, 0) + decayed
+            self.params[key] = self.params[key] - self.lr * self.v[key]
+
+
+class HoldingAList(Holding):
+    def __init__(self, params: Any, lr: float, momentum: float = 0.0, weight_decay: float = 0.0) -> None:
+        assert isinstance(params, list)
+        super().__init__(params, lr, momentum, weight_decay)
+
+
+class Heedless(Holding):
+    def step(self, grads: Any) -> None:
+        for key in self.params:
+            self.params[key] -= grads[key]
+
+
+def renamed(parameters: Any, grads: Any, learning_rate: float) -> Any:
+    return {name: value - learning_rate * grads[f"d{name}"] for name, value in parameters.items()}
+
+
+def numbered(parameters: Any, grads: Any, learning_rate: float) -> Any:
+    for name in [f"{letter}{i + 1}" for i in range(len(parameters) // 2) for letter in "Wb"]:
+        parameters[name] = parameters[name] - learning_rate * grads[f"d{name}"]
+    return parameters
+
+
+def in_place(params: Any, grads: Any, lr: float) -> None:
+    for p, g in zip(params, grads, strict=True):
+        p -= lr * g
+
+
+def anew(params: Any, grads: Any, lr: float) -> Any:
+    return [p - lr * g for p, g in zip(params, grads, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("form", "guess"),
+    [
+        (Holding, "grads is gradients"),
+        (HoldingAList, "come in lists"),
+        (renamed, "the gradient of W is called dW"),
+        (numbered, "parameters are called W1, b1, …, and gradients dW1, db1, …"),
+        (in_place, "come in lists"),
+        (anew, "come in lists"),
+    ],
+)
+def test_optimisers_are_handed_arrays_as_they_take_them(form: Any, guess: str) -> None:
+    verdict = oracle.check(form, like="sgd", unsupported="names", dtypes="float64")
+    assert verdict.passed, str(verdict)
+    assert guess in "; ".join(verdict.guesses)
+
+
+def test_wrong_optimisers_of_these_forms_fail(plain: Any) -> None:
+    assert "fc1.weight" in plain(Heedless, like="sgd", cases="plain")
+    assert "fc1.weight" in plain(lambda params, grads, lr: anew(params, grads, -lr), like="sgd", cases="plain")
+
+    class Unmade(Holding):
+        def __init__(self, params: Any, lr: float) -> None:
+            raise RuntimeError(f"not with {len(params)} at {lr}")
+
+    assert "raises RuntimeError: not with 2 at 0.1" in plain(Unmade, like="sgd", cases="plain")
+
+    def nothing(params: Any, grads: Any, lr: float) -> Any:  # noqa: ARG001
+        return []
+
+    assert "fc1.weight" in plain(nothing, like="sgd", cases="plain")
+
+    def failing(params: Any, grads: Any, lr: float) -> Any:
+        raise RuntimeError(f"{len(params)} {len(grads)} {lr}")
+
+    assert "raises RuntimeError: 3 3 0.1" in plain(failing, like="sgd", cases="plain")
+
+    def for_long(params: Any, grads: Any, lr: float) -> None:  # noqa: ARG001
+        time.sleep(1)
+
+    assert "runs longer than" in plain(for_long, like="sgd", cases="plain", time_limit=0.1)
+
+
+def test_optimisers_whose_gradients_are_attributes_are_refused() -> None:
+    class Torchlike(Holding):
+        def step(self) -> None: ...  # type: ignore[override]
+
+    with pytest.raises(ValueError, match="Torchlike is made with the parameters and steps without being given grad"):
+        oracle.check(Torchlike, like="sgd")
+
+    class Stepless:
+        def __init__(self, params: Any, lr: float) -> None: ...
+
+    with pytest.raises(ValueError, match="Stepless has no step method"):
+        oracle.check(Stepless, like="sgd")
 
 
 def test_initialisers(plain: Any) -> None:
