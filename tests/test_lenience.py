@@ -81,6 +81,22 @@ def test_cases_that_were_not_run_for_the_time_limit_are_no_pass() -> None:
     assert [finding.tensor for finding in verdict.findings] == ["forward"]
 
 
+def test_what_runs_on_when_called_again_is_waited_for_once() -> None:
+    began = []
+
+    def forward(x: Any) -> Any:
+        if len(x) > 3:
+            began.append(len(x))
+            time.sleep(1)
+        return np.tanh(x)
+
+    verdict = oracle.check(forward, like="tanh", cases="plain n1", time_limit=0.2, dtypes="float64")
+    assert not verdict.passed
+    assert "when called again" in verdict.findings[0].fault
+    assert verdict.rows[1].skipped == "the code ran into the time limit before"
+    assert len(began) <= 2  # and once with the second seed
+
+
 def test_nan_and_infinity_may_be_refused() -> None:
     def refuses(_: Any) -> None:
         raise ValueError("not finite")

@@ -179,7 +179,9 @@ def run_trial(subject: Subject, kind: Kind, case: Case, dtype: str, variety: str
 
 
 def _hangs(trials: Iterable[Trial]) -> bool:
-    return any(t.misbehaviour is not None and t.misbehaviour.hangs for t in trials)
+    """Whether a part ran into the time limit, the first time it was called or when called again."""
+    called = any(t.misbehaviour is not None and t.misbehaviour.hangs for t in trials)
+    return called or any(c.fault.startswith("runs longer") for t in trials for c in t.failures)
 
 
 def _called(subject: Subject, name: str) -> str:
