@@ -236,6 +236,16 @@ def test_a_failure_is_reproduced_by_a_snippet(tmp_path: Path) -> None:
     assert verdict.findings[0].reproduce == 'oracle.check(f, like=square, shape=(3, 4), cases="plain", seed=0)'
 
 
+def test_what_has_no_name_is_to_be_filled_in(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"shape": (3, 4), "save_to": tmp_path, "dtypes": "float64", "cases": "plain"}
+    verdict = oracle.check(lambda x: 2 * x, like=nn.GELU(), **options)
+    assert verdict.findings[0].reproduce == (
+        'oracle.check(…, like=…, shape=(3, 4), cases="plain", seed=0)  # … is your code, then what it is held against'
+    )
+    verdict = oracle.check(np.sin, like=torch.cos, **options)
+    assert verdict.findings[0].reproduce == 'oracle.check(sin, like=cos, shape=(3, 4), cases="plain", seed=0)'
+
+
 def test_code_by_where_it_is(tmp_path: Path) -> None:
     file = tmp_path / "homework.py"
     file.write_text("def forward(x, w, b):\n    return x @ w.T + b\ndef backward(d, x, w):\n    pass\n")

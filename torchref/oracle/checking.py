@@ -195,13 +195,17 @@ def _unbiased(kind: Kind) -> Kind:
 
 
 def _snippet(title: str, like: Any, said: Mapping[str, Any], seed: int) -> Callable[[str], str]:
-    """What runs one case again, in Python."""
-    like = repr(like) if isinstance(like, str) else getattr(like, "__name__", "…")
-    options = "".join(f", {name}={value!r}" for name, value in said.items() if value is not None)
+    """What runs one case again, in Python; what has no name is … there, and it is said what that stands for."""
+    name = repr(like) if isinstance(like, str) else getattr(like, "__name__", "<module>")
+    code = repr(title) if ":" in title else title
+    unnamed = ["your code"] * ("<" in code) + ["what it is held against"] * ("<" in name)
+    code, name = ("…" if "<" in text else text for text in (code, name))
+    options = "".join(f", {option}={value!r}" for option, value in said.items() if value is not None)
+    fill = f"  # … is {', then '.join(unnamed)}" if unnamed else ""
 
     def command(slug: str) -> str:
-        code = repr(title) if ":" in title else title
-        return f'oracle.check({code}, like={like}{options}, cases="{slug}", seed={seed})'.replace("'", '"')
+        call = f'oracle.check({code}, like={name}{options}, cases="{slug}", seed={seed})'.replace("'", '"')
+        return call + fill
 
     return command
 
