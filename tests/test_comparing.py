@@ -39,6 +39,16 @@ def test_stateful_layers_in_a_list_pass(dtype: str) -> None:
     assert all(row.cells["forward"].passed for row in verdict.rows if "forward" in row.cells)
 
 
+def test_dense_targets_stay_with_their_samples() -> None:
+    x, _ = batch("float64")
+    target = np.random.default_rng(1).normal(size=(len(x), 3))
+    mine = own.Stack([own.Dense(5, 6), own.Relu(), own.Dense(6, 3)])
+    verdict = oracle.compare(mine, two(nn.ReLU), x, target, loss="mse")
+    assert verdict.passed, str(verdict)
+    with pytest.raises(ValueError, match="x has 0 samples"):
+        oracle.compare(mine, two(nn.ReLU), x[:0], target[:0], loss="mse")
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("make", [own.Joined, own.Flat])
 def test_stateful_networks_pass_where_not_every_layer_can_be_seen(dtype: str, make: Any) -> None:

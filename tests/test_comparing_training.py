@@ -11,6 +11,7 @@ import scratch
 import torchref
 from tests import own_networks as own
 from torchref import oracle
+from torchref.oracle.networks.followers import Follower
 
 DTYPES = ("float64", "float32")
 
@@ -143,6 +144,23 @@ def test_parameters_may_be_returned_read_or_laid_out_otherwise() -> None:
     optimizer = torch.optim.SGD(plain.parameters(), 0.1)
     verdict = oracle.compare_training(step, plain, optimizer, batches(), steps=3, parameters=net.params)
     assert verdict.passed, str(verdict)
+
+
+def test_an_optimiser_that_has_stepped_goes_on_in_the_precision_of_x() -> None:
+    """Its velocities, in float32, are 0; torch's dropout is off."""
+    module = nn.Sequential(nn.Linear(5, 6), nn.Tanh(), nn.Dropout(), nn.Linear(6, 3))
+    optimizer = torch.optim.SGD(module.parameters(), 0.1, momentum=0.9)
+    for parameter in module.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    loop = Loop(rule(0.1, 0.9))
+    verdict = oracle.compare_training(loop, module, optimizer, batches(), steps=3, parameters=loop.net.parameters())
+    assert verdict.passed, str(verdict)
+    adaptive = torch.optim.Adam(module.parameters())
+    adaptive.step()
+    follower = Follower(module, adaptive, torch.float64, None)
+    dtypes = {name: value.dtype for name, value in next(iter(follower.optimizer.state.values())).items()}
+    assert dtypes == {"step": torch.float32, "exp_avg": torch.float64, "exp_avg_sq": torch.float64}
 
 
 def test_decay_of_everything_by_torchs_optimiser_has_no_rule_of_ours() -> None:

@@ -60,6 +60,8 @@ def prepare(
         If something has no counterpart.
     """
     given = to_array(x)
+    if not len(given):
+        raise ValueError("x has 0 samples, expected at least one")
     dtype, remarks = precision(mine, given)
     inputs, taken, aim = _twin(torch_module, given, target, loss, dtype, masks, seed)
     if isinstance(mine, Stateful):  # gradients, by which parameters are known, come only with a pass
