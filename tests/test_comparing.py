@@ -185,12 +185,11 @@ def perceptron(transposed: bool = False) -> Any:
 @pytest.mark.parametrize("transposed", [True, False])
 def test_how_square_weights_are_laid_out_is_seen_in_the_other_cases(transposed: bool) -> None:
     net = perceptron(transposed)
-    verdict = oracle.check(net, like="mlp", cases=["equal", "n1"])
+    verdict = oracle.check(net, like="mlp", dtypes="float32", cases=["equal", "n1"])
     assert verdict.passed, str(verdict)
     assert "your parameters are float64 and x float32: all is done in float64" in verdict.remarks
     weight = "OI" if transposed else "IO"
     assert oracle.check(net, like="mlp", weight=weight, dtypes="float64", cases="equal").passed
-    assert not oracle.check(net, like="mlp", weight=weight[::-1], dtypes="float64", cases="equal").passed
     other = first(oracle.check(net, like="mlp", weight=weight[::-1], dtypes="float64", cases="n1"))
     assert "in no layout" in other.what
     with pytest.raises(ValueError, match=r"0.W may be OI or IO: .* weight='IO'"):
