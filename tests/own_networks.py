@@ -107,6 +107,7 @@ class TwoLayerNet:
         }
         self.averaged = True
         self.squash = True
+        self.masked = True
 
     def loss(self, x: Any, y: Any = None) -> Any:
         p = self.params
@@ -124,7 +125,7 @@ class TwoLayerNet:
         d[rows, y] -= 1
         if self.averaged:
             d /= len(x)
-        dh = d @ p["W2"].T * ((h > 0) if self.squash else 1)
+        dh = d @ p["W2"].T * ((h > 0) if self.squash and self.masked else 1)
         return loss, {"W2": h.T @ d, "b2": d.sum(axis=0), "W1": x.T @ dh, "b1": dh.sum(axis=0)}
 
 

@@ -66,6 +66,14 @@ def test_a_missing_activation_inside_is_told_from_the_output() -> None:
     assert cell(verdict, "2", "dweight").status == "inherited"
 
 
+def test_a_derivative_left_out_inside_is_told_from_the_gradients() -> None:
+    net = own.TwoLayerNet()
+    net.masked = False
+    verdict = oracle.compare(net, two(nn.ReLU), *batch("float64"))
+    assert {f.code for f in verdict.findings} == {"slope:missing"}
+    assert "back through 1 f′ is missing" in first(verdict).hint
+
+
 def test_how_to_compare_again_is_said() -> None:
     mine = own.Stack([Scaled(5, 6), own.Relu(), own.Dense(6, 3)])
     verdict = oracle.compare(

@@ -12,6 +12,7 @@ import torchref
 from torchref.oracle import criteria
 from torchref.oracle.candidate import to_tensor
 from torchref.oracle.comparison import Array
+from torchref.oracle.diagnosis.slopes import SLOPES, Slope
 from torchref.oracle.networks.passes import run
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
@@ -63,7 +64,48 @@ def explain_backward(joined: Joined) -> Explained | None:
         if np.array_equal(above, here) and not np.array_equal(here, joined.dx[after]):
             said = f"{before} is given the gradient at {after}'s output, not the dx that {after} returned"
             return Explained("chain:not-passed", said, before)
-    return _names(joined)
+    return _names(joined) or _slopes(joined)
+
+
+class Sloped(nn.Module):
+    """An activation with another derivative: forward f, backward dy times what `slope` makes of x and y."""
+
+    def __init__(self, layer: nn.Module, slope: Slope) -> None:
+        super().__init__()
+        self._layer = layer
+        self._slope = slope
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Any shape -> the same shape."""
+        given = x.detach()
+        y: torch.Tensor = self._layer(given)
+        slope = np.asarray(self._slope(given.numpy(), y.numpy(), vars_of(self._layer)), y.numpy().dtype)
+        return y + (x - given) * torch.from_numpy(slope)
+
+
+def _slopes(joined: Joined) -> Explained | None:
+    """Another derivative of an activation whose dx nobody sees: then all gradients are right."""
+    grads = [n for n in joined.mine if n.startswith("grad/")]
+    for name, layer in joined.chain.items():
+        if not grads or f"dx/{name}" in joined.mine:
+            continue
+        for code, (says, slope) in SLOPES.get(type(layer), {}).items():
+            chain = {**joined.chain, name: Sloped(layer, slope)}
+            changed = _gradients(chain, joined)
+            if all(criteria.network(n, joined.mine[n], changed[n], joined.magnitudes[n]).passed for n in grads):
+                return Explained(code.split(" ")[0], f"on the way back through {name} {says}", name)
+    return None
+
+
+def _gradients(chain: Mapping[str, nn.Module], joined: Joined) -> dict[str, torch.Tensor]:
+    """Of the loss, by the names of `Joined`."""
+    named = {f"grad/{name}.{key}": p for name, layer in chain.items() for key, p in layer.named_parameters()}
+    with torch.enable_grad():
+        signal = to_tensor(joined.x)
+        for layer in chain.values():
+            signal = layer(signal)
+        value = joined.loss(signal, to_tensor(joined.target))
+    return dict(zip(named, torch.autograd.grad(value, list(named.values())), strict=True))
 
 
 def _names(joined: Joined) -> Explained | None:

@@ -121,7 +121,10 @@ def _joining(session: Session, fault: Fault, passes: Sequence[Passed]) -> Explai
     usable = [p for p in passes if not p.signals.kinks and "output" in p.mine]
     if fault.layer == "" and fault.part == "y":
         return _forward(session, usable)
-    found = {explain_backward(joined(session, passed)) for passed in usable}
+    found = set()
+    for passed in usable:
+        session.load(passed.draw.parameters)
+        found.add(explain_backward(joined(session, passed)))
     return found.pop() if len(found) == 1 else None
 
 
