@@ -26,7 +26,7 @@ from torchref.oracle.subjects.announcing import listening
 from torchref.oracle.subjects.guard import Guard, describe
 from torchref.oracle.subjects.subject import Incident, Misbehaviour
 
-LIMIT = 0.2
+LIMIT = 0.5
 
 
 @pytest.fixture(autouse=True)

@@ -1,5 +1,6 @@
 """A thread in which somebody else's code runs, so that it can be left behind if it does not come back."""
 
+import contextlib
 import contextvars
 import ctypes
 import os
@@ -40,8 +41,9 @@ class Worker:
         self._thread.start()
 
     def _loop(self) -> None:
-        while not self._retired:
-            self._jobs.get()()
+        with contextlib.suppress(Stopped):  # which may come when the job has just ended
+            while not self._retired:
+                self._jobs.get()()
 
     def give(self, job: Callable[[], None]) -> None:
         """Let the thread run `job`, which must not raise."""
