@@ -149,14 +149,14 @@ def stubborn(seconds: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "function", [for_ever, lambda: time.sleep(1), lambda: stubborn(0.7)], ids=["loop", "sleep", "stubborn"]
+    "function", [for_ever, lambda: time.sleep(6), lambda: stubborn(6)], ids=["loop", "sleep", "stubborn"]
 )
 def test_what_runs_on_is_left_behind(function: Callable[[], None]) -> None:
     began = time.monotonic()
     said, _ = outcome(function)
     assert said.hangs
     assert said.what == "runs longer than 0.5 s"
-    assert time.monotonic() - began < 0.6
+    assert time.monotonic() - began < 4
     assert Guard(LIMIT * 5).call("forward", lambda: 4) == 4, "the next call has another thread"
 
 
