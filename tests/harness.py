@@ -380,13 +380,13 @@ def of_maps(case: Any) -> bool:
 def reports(wing: ModuleType, seed: int, dtypes: tuple[str, ...] = DTYPES, *, turns: int = 1) -> Iterator[Report]:
     """Every report on a wing for one seed, in both precisions.
 
-    With `turns`, the rows about maps take turns: each seed runs one in so many of them, whole and in one precision.
+    With `turns`, the rows take turns: each seed runs one in so many of those about maps, whole and in one precision, and
+    every second of the others.
     """
-    turn = seed
+    turn = {True: seed, False: seed}
     for dtype in dtypes:
         for case, runner in rows():
-            if of_maps(case):
-                turn += 1
-                if turn % turns:
-                    continue
-            yield from runner(case, wing, dtype, seed)
+            slow = of_maps(case)
+            turn[slow] += 1
+            if turn[slow] % (turns if slow else min(turns, 2)) == 0:
+                yield from runner(case, wing, dtype, seed)

@@ -26,7 +26,8 @@ def test_twins_agree(case: Any, runner: Callable[..., Any], dtype: str, seed: in
 def test_200_seeds_without_a_false_alarm(block: int, seed: int, record_property: Callable[[str, object], None]) -> None:
     """In blocks of 25, so that two processes can share the work; conftest.py adds them up.
 
-    Each row about maps comes up in some twelve of the seeds; all of them in all seeds would take ten minutes.
+    Each row about maps comes up in some twelve of the seeds, each other row in each precision in every second; all of
+    them in all seeds would take ten minutes.
     """
     worst = 0.0
     compared = 0
@@ -35,5 +36,5 @@ def test_200_seeds_without_a_false_alarm(block: int, seed: int, record_property:
             assert report.passed, f"seed {number}\n{report}"
             worst = max(worst, report.worst)
             compared += len(report.comparisons)
-    assert compared > 100_000
+    assert compared > 50_000
     record_property("seeds", (25, compared, worst))
