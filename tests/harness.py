@@ -380,8 +380,8 @@ def of_maps(case: Any) -> bool:
 def reports(wing: ModuleType, seed: int, dtypes: tuple[str, ...] = DTYPES, *, turns: int = 1) -> Iterator[Report]:
     """Every report on a wing for one seed, in both precisions.
 
-    With `turns`, the rows take turns: each seed runs one in so many of those about maps, whole and in one precision, and
-    every second of the others.
+    With `turns`, the rows take turns: each seed runs one in so many of those about maps, whole and in one precision,
+    and every second of the others.
     """
     turn = {True: seed, False: seed}
     for dtype in dtypes:
