@@ -63,8 +63,8 @@ class Worker:
                 break
             except queue.Empty:
                 continue
-        # Withdrawn, as one that only sleeps is not to be hit when it wakes up, and one that answers may have ended before
-        # it was hit. Python 3.11 marks the whole interpreter when an exception waits for a thread, and unmarks it when
+        # Withdrawn, as one that only sleeps is not to be hit when it wakes up, and one that answers may have ended just
+        # before that. Python 3.11 marks the whole interpreter when an exception waits for a thread, and unmarks it when
         # one is raised, not when it is withdrawn or its thread ends; until then functions that are traced (by coverage,
         # a debugger) never get past their first instruction. So none is called above, and one is always raised here.
         set_exception(thread, None)
