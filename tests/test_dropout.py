@@ -18,7 +18,7 @@ from experiments.errors import UserError
 from experiments.metrics import read_rows
 from experiments.networks import DataShape, data_shape, inputs, scratch_network, title, torch_network
 from experiments.runs import RunFolder
-from tests.running import arrays, assert_same_bits, finished, run, small
+from tests.running import arrays, assert_same_bits, at_a_kink, finished, run, small
 from tests.test_parity import lockstep, named
 from tests.test_resume import assert_same_run, stop_at
 from torchref.oracle import criteria
@@ -181,7 +181,7 @@ def test_one_unit_dropped_in_one_backend_only_fails_the_lockstep(backend, dtype,
 def test_near_a_kink_a_part_of_the_batch_is_compared_with_its_part_of_the_masks(tmp_path, monkeypatch):
     comparison, backend = lockstep(tmp_path, activation="relu", hidden=(20, 9), **THINNED)
     images, labels = np.random.default_rng(0).standard_normal((8, 6)), np.arange(8) % 3
-    images[5] = 0  # with zero biases, all its units sit on the kink
+    images[5] = at_a_kink(images[5:6], backend)
     assert isinstance(comparison, parity.Lockstep)
     backend.load_parameters({n: np.zeros_like(p) if n.endswith("bias") else p for n, p in backend.parameters().items()})
     masks = draw_masks(comparison.config, 1, 8)

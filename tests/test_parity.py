@@ -12,7 +12,7 @@ from experiments.backends import build, initial_parameters
 from experiments.networks import DataShape
 from experiments.runs import RunFolder
 from experiments.summary import parity_table
-from tests.running import finished, read_rows, run, small
+from tests.running import at_a_kink, finished, read_rows, run, small
 from torchref.oracle import criteria
 
 SAME = (np.array([1, 2, 3]), np.array([1, 2, 3]))
@@ -189,13 +189,13 @@ def test_a_wrong_shape_or_dtype_is_a_fault_and_fails(tmp_path):
 def test_near_a_kink_a_part_of_the_batch_is_compared(tmp_path):
     comparison, backend = lockstep(tmp_path, activation="relu", dtype="float64")
     images, labels = np.random.default_rng(0).standard_normal((8, 6)), np.arange(8) % 3
-    images[5] = 0  # with zero biases, all its units sit on the kink
+    images[5] = at_a_kink(images[5:6], backend)
     backend.load_parameters({n: np.zeros_like(p) if n.endswith("bias") else p for n, p in backend.parameters().items()})
     step, trace = backend.gradients(images, labels), backend.trace(images)
     result = comparison.forced(backend, images, labels, step, trace)
     assert result["images"] == 4
     assert max(result["forced"].values()) <= criteria.NETWORK
-    images[:] = 0
+    images = at_a_kink(images, backend)
     step, trace = backend.gradients(images, labels), backend.trace(images)
     alone = comparison.forced(backend, images, labels, step, trace)
     assert (alone["forced"], alone["images"], alone["faults"]) == ({}, 0, {})
@@ -209,8 +209,9 @@ def test_after_a_comparison_that_no_part_of_the_batch_allows_no_part_is_tried_ag
     comparison, backend = lockstep(tmp_path, activation="relu", dtype="float64")
     rng, labels = np.random.default_rng(0), np.arange(8) % 3
     backend.load_parameters({n: np.zeros_like(p) if n.endswith("bias") else p for n, p in backend.parameters().items()})
-    kinked, half, free = np.zeros((8, 6)), rng.standard_normal((8, 6)), rng.standard_normal((8, 6))
-    half[5] = 0
+    kinked, half, free = (rng.standard_normal((8, 6)) for _ in range(3))
+    kinked = at_a_kink(kinked, backend)
+    half[5] = at_a_kink(half[5:6], backend)
     sizes = []
     real = backend.gradients
     monkeypatch.setattr(backend, "gradients", lambda x, *given: sizes.append(len(x)) or real(x, *given))
