@@ -1,7 +1,7 @@
 """The two implementations behind one small interface, `Backend`, so that the training loop is written once."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
 import torch
@@ -14,28 +14,32 @@ from experiments.config import TrainConfig
 from experiments.errors import USAGE_ERROR, UserError
 from experiments.networks import DataShape, scratch_network, torch_network
 
+_CPU: Final = torch.device("cpu")
 _BLOCK: Final = 1000  # images per forward pass without gradients: bounds the memory, changes no result that is compared
 
 
 class ScratchBackend:
-    """The hand-made network.
+    """A hand-made network with its loss and optimiser.
 
     Parameters
     ----------
-    config:
-        Settings of the run.
-    shape:
-        Of the data.
-    rng:
-        Draws the initial parameters.
+    net, criterion, optimizer:
+        All of `scratch`.
     """
 
     name = "scratch"
 
-    def __init__(self, config: TrainConfig, shape: DataShape, rng: np.random.Generator | None = None) -> None:
-        self.net = scratch_network(config, shape, rng)
-        self.criterion: Any = scratch.CrossEntropy() if config.loss == "cross-entropy" else scratch.SquaredError()
-        self.optimizer = scratch.SGD(config.lr, config.momentum, config.weight_decay)
+    def __init__(self, net: scratch.Sequential, criterion: Any, optimizer: scratch.SGD) -> None:
+        self.net = net
+        self.criterion = criterion
+        self.optimizer = optimizer
+
+    @classmethod
+    def configured(cls, config: TrainConfig, shape: DataShape, rng: np.random.Generator | None = None) -> Self:
+        """Build what a configuration means, for data of this shape; `rng` draws the initial parameters."""
+        criterion = scratch.CrossEntropy() if config.loss == "cross-entropy" else scratch.SquaredError()
+        optimizer = scratch.SGD(config.lr, config.momentum, config.weight_decay)
+        return cls(scratch_network(config, shape, rng), criterion, optimizer)
 
     @property
     def lr(self) -> float:
@@ -107,25 +111,34 @@ class TorchBackend:
 
     Parameters
     ----------
-    config:
-        Settings of the run; `device` says where it computes.
-    shape:
-        Of the data.
-
-    Raises
-    ------
-    UserError
-        If the device is not there.
+    net, criterion, optimizer:
+        All of `torchref`.
+    device:
+        Where the network is.
     """
 
     name = "torch"
 
-    def __init__(self, config: TrainConfig, shape: DataShape) -> None:
-        self.device = find_device(config.device)
-        self.net = torch_network(config, shape, self.device)
-        self.criterion = torchref.CrossEntropy() if config.loss == "cross-entropy" else torchref.SquaredError()
-        self.optimizer = torchref.SGD(config.lr, config.momentum, config.weight_decay)
+    def __init__(
+        self,
+        net: torchref.Sequential,
+        criterion: torch.nn.Module,
+        optimizer: torchref.SGD,
+        device: torch.device = _CPU,
+    ) -> None:
+        self.net = net
+        self.criterion = criterion
+        self.optimizer = optimizer
+        self.device = device
         self._params = dict(self.net.named_parameters())
+
+    @classmethod
+    def configured(cls, config: TrainConfig, shape: DataShape) -> Self:
+        """Build what a configuration means, for data of this shape; `UserError` if its device is not there."""
+        device = find_device(config.device)
+        criterion = torchref.CrossEntropy() if config.loss == "cross-entropy" else torchref.SquaredError()
+        optimizer = torchref.SGD(config.lr, config.momentum, config.weight_decay)
+        return cls(torch_network(config, shape, device), criterion, optimizer, device)
 
     @property
     def lr(self) -> float:
@@ -221,7 +234,8 @@ def build(name: str, config: TrainConfig, params: Mapping[str, Array], shape: Da
     shape:
         Of the data.
     """
-    backend: Backend = ScratchBackend(config, shape) if name == "scratch" else TorchBackend(config, shape)
+    kind = ScratchBackend if name == "scratch" else TorchBackend
+    backend: Backend = kind.configured(config, shape)
     backend.load_parameters(params)
     return backend
 

@@ -73,7 +73,7 @@ class Lockstep:
     ) -> None:
         self.config = config
         self.folder = folder
-        self.twin = TorchBackend(config, shape)
+        self.twin = TorchBackend.configured(config, shape)
         # One table judges both: a link that only the hand-made network has must show as a weight that is not 0.
         self.tables = self.twin.connections()
         # Where not even one image can be compared, none will be later on. The file knows, also after a resumption.

@@ -116,4 +116,4 @@ def test_a_device_that_is_not_there_is_a_usage_error():
         find_device("cuda:7")
     assert refusal.value.exit_code == 2
     with pytest.raises(UserError, match="--device"):
-        TorchBackend(small(device="cuda:7"), SHAPE)
+        TorchBackend.configured(small(device="cuda:7"), SHAPE)

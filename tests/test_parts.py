@@ -149,7 +149,7 @@ def test_a_step_is_its_parts_bit_for_bit(config):
     rng = np.random.default_rng(0)
     net = scratch_network(config, shape, rng)
     twin = torch_network(config, shape, torch.device("cpu"))
-    backend = ScratchBackend(config, shape)
+    backend = ScratchBackend.configured(config, shape)
     backend.load_parameters(net.state_dict())
     x = rng.normal(size=(3, 784) if config.model == "mlp" else (3, 1, 28, 28)).astype(config.dtype)
     labels = np.array([3, 0, 9])

@@ -109,7 +109,7 @@ def test_batch_learning_is_one_update_along_the_mean_gradient(tmp_path):
     config = small(backend="scratch", batch_size=count, hidden=(4,), epochs=1, dtype="float64", momentum=0.0)
     run(config, tmp_path)
     folder = tmp_path / "mlp-digits-s0" / "scratch"
-    backend = ScratchBackend(config, DataShape((28, 28), 10))
+    backend = ScratchBackend.configured(config, DataShape((28, 28), 10))
     with np.load(folder / "init.npz") as init:
         backend.load_parameters(dict(init))
     step = backend.gradients(data.inputs(train.images, "float64").reshape(count, -1), train.labels)
