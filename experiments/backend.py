@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.floating[Any]]
 Labels = NDArray[np.int64]
+Target = Array | Labels
+"""Classes (N,), or values (N, K), whichever the loss takes."""
 Masks = Mapping[str, NDArray[np.bool_]]
 """Which units stay, (N, units), by the names of the layers that drop the others."""
 
@@ -41,8 +43,8 @@ class Backend(Protocol):
     name: str
     lr: float
 
-    def gradients(self, images: Array, labels: Labels, masks: Masks | None = None) -> Step:
-        """Forward and backward pass over a batch: images as `networks.inputs` gives them, labels (N,).
+    def gradients(self, images: Array, labels: Target, masks: Masks | None = None) -> Step:
+        """Forward and backward pass over a batch: images as `networks.inputs` gives them, and what they should give.
 
         Units are dropped by `masks`; without them none is.
         """
@@ -60,7 +62,7 @@ class Backend(Protocol):
         """Return the outputs (N, K) of the whole network, computed without gradients."""
         ...
 
-    def loss(self, outputs: Array, labels: Labels) -> float:
+    def loss(self, outputs: Array, labels: Target) -> float:
         """Return the mean data loss of outputs (N, K)."""
         ...
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 import scratch
 import torchref
-from experiments.backend import Array, Backend, Labels, Masks, Step
+from experiments.backend import Array, Backend, Masks, Step, Target
 from experiments.config import TrainConfig
 from experiments.errors import USAGE_ERROR, UserError
 from experiments.networks import DataShape, scratch_network, torch_network
@@ -50,7 +50,7 @@ class ScratchBackend:
     def lr(self, rate: float) -> None:
         self.optimizer.lr = rate
 
-    def gradients(self, images: Array, labels: Labels, masks: Masks | None = None) -> Step:
+    def gradients(self, images: Array, labels: Target, masks: Masks | None = None) -> Step:
         """See `Backend`."""
         # Overflow is reported by the loop, with the tensor in which it began; NumPy's warning would only say less.
         with np.errstate(over="ignore", invalid="ignore"):
@@ -75,7 +75,7 @@ class ScratchBackend:
         with np.errstate(over="ignore", invalid="ignore"):
             return np.concatenate([self.net.forward(block)[0] for block in blocks])
 
-    def loss(self, outputs: Array, labels: Labels) -> float:
+    def loss(self, outputs: Array, labels: Target) -> float:
         """See `Backend`."""
         with np.errstate(over="ignore", invalid="ignore"):
             return float(self.criterion.forward(outputs, labels)[0])
@@ -149,7 +149,7 @@ class TorchBackend:
     def lr(self, rate: float) -> None:
         self.optimizer.lr = rate
 
-    def gradients(self, images: Array, labels: Labels, masks: Masks | None = None) -> Step:
+    def gradients(self, images: Array, labels: Target, masks: Masks | None = None) -> Step:
         """See `Backend`."""
         outputs = self.net(self._tensor(images), self._masks(masks))
         loss = self.criterion(outputs, self._tensor(labels))
@@ -176,7 +176,7 @@ class TorchBackend:
         with torch.no_grad():
             return np.concatenate([_array(self.net(self._tensor(block))) for block in blocks])
 
-    def loss(self, outputs: Array, labels: Labels) -> float:
+    def loss(self, outputs: Array, labels: Target) -> float:
         """See `Backend`."""
         with torch.no_grad():
             return float(self.criterion(self._tensor(outputs), self._tensor(labels)))

@@ -15,6 +15,7 @@ from experiments.config import CONFIGS, DatasetName, LeNet5Config, MlpConfig, Tr
 from experiments.errors import USAGE_ERROR, UserError, close_matches
 from experiments.flags import Folder, commas, one_of, parse_whole_number, word
 from experiments.invocation import command
+from experiments.lecture_command import Lecture
 
 RunsDir = Annotated[Path, word(Path, "DIR")]
 RunName = tyro.conf.Positional[Annotated[str, word(str, "RUN")]]
@@ -217,6 +218,7 @@ COMMANDS: Final[dict[str, type[Any]]] = {
     "tb": TensorBoard,
     "data": Data,
     "check": Check,
+    "lecture": Lecture,
     "doctor": Doctor,
 }
 

@@ -66,7 +66,7 @@ def describe(dataset: Dataset, dtype: str, device: str) -> dict[str, Any]:
     """
     return {
         "code": commit(Path(__file__).resolve().parent.parent),
-        "versions": {"python": platform.python_version(), **_versions()},
+        "versions": {"python": platform.python_version(), **versions()},
         "platform": platform.platform(),
         "cpu": cpu_name(),
         "gpu": torch.cuda.get_device_name(device) if device.startswith("cuda") else None,
@@ -133,14 +133,15 @@ def cpu_name() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def _versions() -> dict[str, str | None]:
-    versions: dict[str, str | None] = {}
+def versions() -> dict[str, str | None]:
+    """Return the versions of the packages that numbers depend on; None for one that is not there."""
+    found: dict[str, str | None] = {}
     for name in PACKAGES:
         try:
-            versions[name] = importlib.metadata.version(name)
+            found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            versions[name] = None
-    return versions
+            found[name] = None
+    return found
 
 
 def _library(found: Mapping[str, Any]) -> dict[str, Any]:
