@@ -7,12 +7,13 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help install demo test slow lint types check clean
+.PHONY: help install demo test slow lint types check gallery clean
 
 help:
 	@sed -n 's/^# \(make.*\)/\1/p' $(MAKEFILE_LIST)
 	@echo "make slow   the tests that take minutes (marked slow)"
 	@echo "make check  lint, types and tests: what CI runs"
+	@echo "make gallery  all experiments of the lecture, their figures and verdicts into docs/"
 	@echo "make clean  remove .venv and caches; runs/ stays"
 
 install: $(STAMP)
@@ -43,6 +44,9 @@ types: $(STAMP)
 	$(BIN)/mypy
 
 check: lint types test
+
+gallery: $(STAMP)
+	$(BIN)/twice lecture all --publish docs
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage build *.egg-info

@@ -1,16 +1,55 @@
-"""What a browser shows: a page of all experiments in a runs folder, and the gallery of the documents."""
+"""What a browser shows of a runs folder: one page with the verdicts and figures of all experiments that lie there."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
-from experiments.lecture.running import Outcome
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from experiments.atomic import write_text
+from experiments.errors import UserError
+from experiments.lecture.catalogue import ENTRIES
+from experiments.lecture.running import Outcome, read
+
+_HERE = Path(__file__).parent
 
 
 def write_index(folder: Path) -> Path:
-    """Write `index.html` for all experiments that lie in a folder; return its path."""
-    return folder
+    """Write the page, which refers to the figures in the experiments' own folders, and return where it is.
+
+    Parameters
+    ----------
+    folder:
+        From `running.lecture_folder`.
+    """
+    page = folder / "index.html"
+    outcomes, damaged = _found(folder)
+    environment = Environment(
+        loader=FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    text = environment.get_template("page.html").render(
+        outcomes=outcomes,
+        damaged=damaged,
+        missing=[name for name in ENTRIES if name not in {outcome.name for outcome in outcomes}],
+        claims=sum(len(outcome.claims) for outcome in outcomes),
+        held=sum(claim.held for outcome in outcomes for claim in outcome.claims),
+        style=Markup((_HERE / "page.css").read_text("utf-8")),
+    )
+    write_text(page, text)
+    return page
 
 
-def publish(outcomes: Sequence[Outcome], folder: Path, documents: Path) -> list[Path]:
-    """Put the gallery and the table of verdicts into a folder of documents; return what was written."""
-    return []
+def _found(folder: Path) -> tuple[list[Outcome], list[str]]:
+    """The experiments in a folder, in the order of the slides; and what is said of those that cannot be read."""
+    outcomes, damaged = [], []
+    for name in ENTRIES:
+        if not (folder / name / "verdict.json").is_file():
+            continue
+        try:
+            outcomes.append(read(folder / name))
+        except UserError as refusal:
+            damaged.append(str(refusal))
+    return outcomes, damaged

@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
 from rich.text import Text
 
 from experiments.invocation import command
 from experiments.lecture.catalogue import ENTRIES
-from experiments.lecture.lab.lab import Table
+from experiments.lecture.lab import lab
 from experiments.lecture.lab.seeds import cores
-from experiments.lecture.pages import publish, write_index
+from experiments.lecture.pages import write_index
+from experiments.lecture.publishing import publish
 from experiments.lecture.running import Outcome, lecture_folder, run
 from experiments.terminal import Screen, plain_table, screen
 
@@ -76,10 +79,12 @@ def show(outcome: Outcome, console: Console) -> None:
     """Print an experiment's tables and its claims: what is claimed, what was measured, whether it held."""
     for table in outcome.tables:
         _show_table(table, console)
+    claims = Table.grid(padding=(0, 2, 0, 0))  # what is too long for a line goes on below its own beginning
     for claim in outcome.claims:
-        mark = ("✓ held  ", "green") if claim.held else ("✗ FAILED", "bold red")
-        console.print(Text.assemble("  ", mark, "  ", claim.statement))
-        console.print(Text.assemble("            ", (claim.measured, "dim")))
+        mark = Text("✓ held", "green") if claim.held else Text("✗ FAILED", "bold red")
+        claims.add_row(mark, Text(claim.statement))
+        claims.add_row("", Text(claim.measured, "dim"))
+    console.print(Padding(claims, (0, 0, 0, 2)))
     console.print(f"  {outcome.seconds:.1f} s\n", markup=False)
 
 
@@ -98,7 +103,7 @@ def show_verdicts(outcomes: Sequence[Outcome], console: Console) -> None:
     console.print(Text.assemble((word, style), f"  {held} of {len(claims)} claims, in {seconds:.0f} s\n"))
 
 
-def _show_table(content: Table, console: Console) -> None:
+def _show_table(content: lab.Table, console: Console) -> None:
     table = plain_table(*content.headings)
     table.title, table.title_justify, table.title_style = content.title, "left", "italic"
     for column in table.columns[1:]:

@@ -1,0 +1,123 @@
+"""What the documents show of the lecture: the gallery with its figures, and the table of verdicts in `results.md`."""
+
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from experiments.atomic import write_text
+from experiments.errors import UserError
+from experiments.lecture.lab.lab import Table
+from experiments.lecture.lab.seeds import cores
+from experiments.lecture.running import Outcome
+from experiments.manifest import cpu_name
+from experiments.records import read_text
+
+BEGIN: Final = "<!-- lecture: from here to the end mark, `make gallery` writes -->"
+END: Final = "<!-- lecture: end -->"
+
+
+def publish(outcomes: Sequence[Outcome], folder: Path, documents: Path) -> list[Path]:
+    """Write `gallery.md`, its figures in `images/lecture/`, and the marked part of `results.md`.
+
+    Parameters
+    ----------
+    outcomes:
+        All experiments, in the order of the slides.
+    folder:
+        Where their folders are.
+    documents:
+        The folder of the documents; its `results.md` has the two marks.
+
+    Returns
+    -------
+    list of Path
+        What was written.
+
+    Raises
+    ------
+    UserError
+        If `results.md` is not there or has not the two marks; nothing is written then.
+    """
+    results = documents / "results.md"
+    before, after = _around_the_marks(results)
+    images = documents / "images" / "lecture"
+    shutil.rmtree(images, ignore_errors=True)
+    images.mkdir(parents=True)
+    for outcome in outcomes:
+        for drawing in outcome.drawings:
+            for suffix in ("", "-dark"):
+                figure = folder / outcome.name / "figures" / f"{drawing.name}{suffix}.svg"
+                shutil.copyfile(figure, images / f"{outcome.name}-{drawing.name}{suffix}.svg")
+    gallery = documents / "gallery.md"
+    write_text(gallery, "\n".join(_gallery(outcomes)) + "\n")
+    write_text(results, f"{before}{BEGIN}\n" + "\n".join(_verdicts(outcomes)) + f"\n{END}{after}")
+    return [gallery, images, results]
+
+
+def _around_the_marks(results: Path) -> tuple[str, str]:
+    text = read_text(results) if results.is_file() else ""
+    before, begin, rest = text.partition(f"{BEGIN}\n")
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise UserError(f"{results}: expected a part between the lines {BEGIN} and {END}")
+    return before, after
+
+
+def _gallery(outcomes: Sequence[Outcome]) -> Iterator[str]:
+    yield "# The lecture's figures"
+    yield ""
+    yield "Written by `make gallery`, which runs `twice lecture all`. Where a figure shows both wings, the wide pale"
+    yield "line is `scratch` and the dashed one on top of it `torch`. The [lecture map](lecture.md) leads from each slide"
+    yield "to its code."
+    for outcome in outcomes:
+        yield f"\n## {outcome.name}"
+        yield f"\n**{outcome.heading}** · {outcome.english} · [`twice lecture {outcome.name}`]({_source(outcome)})"
+        for drawing in outcome.drawings:
+            stem = f"images/lecture/{outcome.name}-{drawing.name}"
+            yield "\n<picture>"
+            yield f'<source media="(prefers-color-scheme: dark)" srcset="{stem}-dark.svg">'
+            yield f'<img alt="{_escaped(drawing.alt)}" src="{stem}.svg">'
+            yield f"</picture>\n\n{_inline(drawing.caption)}"
+        for table in outcome.tables:
+            yield f"\n<details><summary>{_escaped(table.title)}</summary>\n"
+            yield from _table(table)
+            yield "\n</details>"
+        yield ""
+        for claim in outcome.claims:
+            yield f"- {'✓' if claim.held else '✗ **failed**:'} {_inline(claim.statement)}"
+            yield f"  <br><sub>{_inline(claim.measured)}</sub>"
+
+
+def _verdicts(outcomes: Sequence[Outcome]) -> Iterator[str]:
+    claims = [claim for outcome in outcomes for claim in outcome.claims]
+    held, seconds = sum(claim.held for claim in claims), sum(outcome.seconds for outcome in outcomes)
+    yield f"\n{held} of {len(claims)} claims held, in {seconds:.0f} seconds on {cores()} cores ({cpu_name()}).\n"
+    yield "| experiment | claim | measured | held |"
+    yield "|---|---|---|---|"
+    for outcome in outcomes:
+        for claim in outcome.claims:
+            cells = (_inline(claim.statement), _inline(claim.measured), "✓" if claim.held else "**✗ no**")
+            yield f"| [{outcome.name}](gallery.md#{outcome.name}) | {' | '.join(cells)} |"
+    yield ""
+
+
+def _table(table: Table) -> Iterator[str]:
+    yield "| " + " | ".join(map(_inline, table.headings)) + " |"
+    yield "|---|" + "---:|" * (len(table.headings) - 1)
+    for row in table.rows:
+        yield "| " + " | ".join(map(_inline, row)) + " |"
+
+
+def _source(outcome: Outcome) -> str:
+    return f"../experiments/lecture/{outcome.name.replace('-', '_')}.py"
+
+
+def _inline(text: str) -> str:
+    """A text as Markdown shows it: no character of it is markup, none ends a cell."""
+    return re.sub(r"([\\`*_|<~])", r"\\\1", text).replace("\n", " ")
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
