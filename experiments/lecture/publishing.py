@@ -68,9 +68,8 @@ def _around_the_marks(results: Path) -> tuple[str, str]:
 def _gallery(outcomes: Sequence[Outcome]) -> Iterator[str]:
     yield "# The lecture's figures"
     yield ""
-    yield "Written by `make gallery`, which runs `twice lecture all`. Where a figure shows both wings, the wide pale"
-    yield "line is `scratch` and the dashed one on top of it `torch`. The [lecture map](lecture.md) leads from each slide"
-    yield "to its code."
+    yield "Written by `make gallery`, which runs `twice lecture all`. Where a figure shows both wings, the wide pale line"
+    yield "is `scratch` and the dashed one on top of it `torch`. The [lecture map](lecture.md) leads to the code."
     for outcome in outcomes:
         yield f"\n## {outcome.name}"
         yield f"\n**{outcome.heading}** · {outcome.english} · [`twice lecture {outcome.name}`]({_source(outcome)})"

@@ -92,11 +92,11 @@ LIGHT: Final = Theme(
     faint="#59636f",
     grid="#e6e9ed",
     blue="#0072b2",
-    orange="#d08700",
+    orange="#c98500",
     green="#009e73",
-    vermillion="#d55e00",
+    vermillion="#b53a00",
     purple="#b8578f",
-    sky="#3a9fd8",
+    sky="#2f98d6",
 )
 DARK: Final = Theme(
     "dark",
@@ -107,7 +107,7 @@ DARK: Final = Theme(
     blue="#4ba6e8",
     orange="#f0b23c",
     green="#3ecaa0",
-    vermillion="#ff8a4a",
+    vermillion="#f5703a",
     purple="#e090c0",
     sky="#8fd0f5",
 )
