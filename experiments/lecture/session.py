@@ -51,6 +51,7 @@ def run_lecture(
         Exit status: 1 if a claim did not hold.
     """
     console = Screen(stderr=True, highlight=False) if as_json else screen()
+    folder = lecture_folder(runs_dir, quick=quick, seed=seed)
     outcomes = []
     for name in names:
         entry = ENTRIES[name]
@@ -59,8 +60,7 @@ def run_lecture(
             outcome = run(entry, runs_dir, quick=quick, seed=seed, jobs=jobs or cores())
         show(outcome, console)
         outcomes.append(outcome)
-    folder = lecture_folder(runs_dir, quick=quick, seed=seed)
-    index = write_index(folder)
+        index = write_index(folder)  # each time: who watches sees what there is
     if len(outcomes) > 1:
         show_verdicts(outcomes, console)
     if publish_to is not None:
