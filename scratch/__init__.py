@@ -17,6 +17,7 @@ from scratch.module import Module, Sequential
 from scratch.optim import SGD
 from scratch.padding import Canvas2d
 from scratch.pooling import AvgPool2d, MaxPool2d, Subsample2d
+from scratch.preprocessing import Standardizer
 from scratch.regularization import Dropout, L2Penalty
 from scratch.summary import summarize as summarize
 
@@ -41,6 +42,7 @@ __all__ = [
     "Sequential",
     "Softmax",
     "SquaredError",
+    "Standardizer",
     "Subsample2d",
     "Tanh",
     "Threshold",

@@ -13,6 +13,7 @@ from torchref.module import Module, Sequential
 from torchref.optim import SGD
 from torchref.padding import Canvas2d
 from torchref.pooling import AvgPool2d, MaxPool2d, Subsample2d
+from torchref.preprocessing import Standardizer
 from torchref.regularization import Dropout, L2Penalty
 from torchref.summary import summarize as summarize
 
@@ -37,6 +38,7 @@ __all__ = [
     "Sequential",
     "Softmax",
     "SquaredError",
+    "Standardizer",
     "Subsample2d",
     "Tanh",
     "Threshold",

@@ -1,0 +1,316 @@
+"""Inputs made easy to learn from: mean removed, components decorrelated, their variances made equal."""
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple, Self, TypeAlias, get_args
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from scratch.validation import (
+    Array,
+    check_array,
+    check_count,
+    check_dtype,
+    check_mapping,
+    check_number,
+    check_shape,
+    state_faults,
+)
+
+Stage: TypeAlias = Literal["centered", "decorrelated", "equalized"]
+"""How far to go; each stage includes those before it."""
+
+LARGEST = 1e140
+"""Of an input's absolute values: sums of their squares are within float64."""
+TIE = 1e-6
+"""Entries of an axis whose sizes differ by less than this, relatively, are equal: rounding must not choose a sign."""
+
+
+def check_finite(name: str, x: NDArray[Any]) -> None:
+    """Raise `ValueError` with how many entries of `x` are NaN or infinite, and where the first one stands."""
+    strange = ~np.isfinite(x)
+    if count := int(np.count_nonzero(strange)):
+        first = tuple(np.argwhere(strange)[0].tolist())
+        raise ValueError(f"{name} has {count} non-finite values, the first {x[first]} at {first}, expected none")
+
+
+class Moments(NamedTuple):
+    """What a standardizer has to remember of any number of samples.
+
+    samples: how many, N. mean: m, (D,). factor: R with RᵀR = Σ(x − m)(x − m)ᵀ, at most D rows (·, D). All float64.
+    """
+
+    samples: int
+    mean: Array
+    factor: Array
+
+
+def no_moments(num_features: int) -> Moments:
+    """Of no samples."""
+    return Moments(0, np.zeros(num_features), np.zeros((0, num_features)))
+
+
+def add_samples(before: Moments, x: Array) -> Moments:
+    """The moments of the samples so far and those in x (N, D): what Chan et al. merge, with the scatter's root for it.
+
+    With δ = mean(x) − m, n samples before, N in x:
+    m        ← m + δ N/(n + N)
+    Σ(…)(…)ᵀ ← Σ(…)(…)ᵀ + Σ(x − mean(x))(x − mean(x))ᵀ + δδᵀ nN/(n + N)
+
+    Each of the three terms is a product RᵀR. One below the other their R make the new one, which QR brings back to D
+    rows. Summing the products themselves would lose half of the digits: variances below eps of the largest.
+    """
+    x = x.astype(np.float64)
+    mean = x.mean(axis=0)
+    mean += (x - mean).mean(axis=0)  # takes away what the first sum lost to an offset; exact for a constant pixel
+    total = before.samples + len(x)
+    delta = mean - before.mean
+    correction = math.sqrt(before.samples * len(x) / total) * delta
+    # R alone is a plain array, which NumPy's annotations do not say.
+    factor: Any = np.linalg.qr(np.vstack([before.factor, x - mean, correction]), mode="r")
+    return Moments(total, before.mean + delta * (len(x) / total), factor)
+
+
+def principal_axes(moments: Moments) -> tuple[Array, Array]:
+    """Variances (D,) from the largest down, and the unit vectors (D, D), in rows, along which they are measured.
+
+    R = U diag(s) A gives the covariance RᵀR/N = Aᵀ diag(s²/N) A. Of an axis and its opposite the one counts whose
+    largest entry is positive; of several largest, the first.
+    """
+    _, singular, axes = np.linalg.svd(moments.factor)
+    variances = np.zeros(len(moments.mean))
+    variances[: len(singular)] = singular * singular / moments.samples
+    size = np.abs(axes)
+    largest = (size >= (1 - TIE) * size.max(axis=1, keepdims=True)).argmax(axis=1)
+    axes *= np.sign(axes[np.arange(len(axes)), largest])[:, None]
+    return variances, axes
+
+
+class Standardizer:
+    """Inputs with mean 0, and on request uncorrelated and of variance 1: z = (x − m)Aᵀ diag(σ)⁻¹, for rows.
+
+    stage            z                          components
+    "centered"       x − m                      D
+    "decorrelated"   (x − m)Aᵀ                  D, along the axes of the data's covariance (its principal components)
+    "equalized"      (x − m)Aᵀ diag(σ)⁻¹        rank: directions in which nothing varies are left out
+
+    It learns m, A and σ from inputs, not from a loss: it is no layer and has no gradient. The covariance is Σ(…)(…)ᵀ/N;
+    with N − 1 all variances would be larger by one factor. Statistics and arithmetic are in float64 whatever the dtype,
+    and the result is rounded to the dtype once.
+
+    Parameters
+    ----------
+    num_features:
+        D, at least 1.
+    stage:
+        The last step taken, "centered", "decorrelated" or "equalized"; each includes those before it.
+    tolerance:
+        A variance counts as 0 unless it is greater than this part of the largest, from 0 to below 1. None is
+        max(N·eps(float64), D·eps(dtype))², N samples seen: `numpy.linalg.matrix_rank`'s rule for the centred samples,
+        squared, as a variance is. The first eps is of the arithmetic, the second of the inputs. Inputs that are far
+        from 0, compared with their spread, are rounded more than that: then say what is to count.
+    dtype:
+        float32 or float64, of what comes and goes.
+
+    Attributes
+    ----------
+    count:
+        N, how many samples it has learnt from; 0 before the first.
+    mean:
+        m (D,).
+    axes:
+        A (D, D), float64: orthogonal unit vectors in rows, in the order of `variances`, each with its largest entry
+        positive. Axes of equal variance are any that span their plane.
+    variances:
+        σ² (D,), float64, from the largest down.
+    rank:
+        How many variances count as greater than 0.
+    out_features:
+        How many components `transform` gives: D, or `rank` when equalized.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Where an argument is of another kind or out of its range.
+    RuntimeError
+        From all attributes but `count`, and all methods but those that learn, before anything has been learnt.
+
+    Source: 改善性能的试探法 / 标准化输入, figure 4.11: 消除均值, 去相关性, 协方差均衡.
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        stage: Stage = "equalized",
+        *,
+        tolerance: float | None = None,
+        dtype: DTypeLike = np.float32,
+    ) -> None:
+        self.num_features = check_count("num_features", num_features)
+        if stage not in get_args(Stage):
+            raise ValueError(f"stage is {stage!r}, expected 'centered', 'decorrelated' or 'equalized'")
+        self.stage = stage
+        self.tolerance = None if tolerance is None else check_number("tolerance", tolerance, least=0, below=1)
+        self.dtype = check_dtype("dtype", dtype)
+        self._moments = no_moments(self.num_features)
+        self._spectrum: tuple[Array, Array] | None = None
+
+    def fit(self, x: Array) -> Self:
+        """Forget everything and learn from x (N, num_features), N at least 1; return self.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If x has another dtype or shape, no rows, or a value that is not finite or beyond ±1e140; nothing is
+            forgotten or learnt then.
+        """
+        return self._learn(no_moments(self.num_features), x)
+
+    def partial_fit(self, x: Array) -> Self:
+        """Learn from one more batch, of any size N from 1 on; return self.
+
+        Any split of the same data gives the same result, up to rounding. Each call factorises a matrix with D + N + 1
+        rows: batches of D or more cost the least.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `fit` does; nothing of the batch is learnt then.
+        """
+        return self._learn(self._moments, x)
+
+    def transform(self, x: Array) -> Array:
+        """(N, num_features) -> (N, out_features).
+
+        Raises
+        ------
+        TypeError, ValueError
+            If x has another dtype or shape, or a value that is not finite.
+        RuntimeError
+            Before anything has been learnt.
+        """
+        mean = self.mean
+        self._check("x", x, self.num_features)
+        z = x - mean
+        if self.stage == "decorrelated":
+            z = z @ self.axes.T
+        elif self.stage == "equalized":
+            rank = self.rank
+            z = z @ self.axes[:rank].T / np.sqrt(self.variances[:rank])
+        return z.astype(self.dtype)
+
+    def inverse_transform(self, z: Array) -> Array:
+        """(N, out_features) -> (N, num_features): what `transform` made z of.
+
+        When equalized, of x only what lies in the directions that vary comes back; for samples learnt from that is all.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If z has another dtype or shape, or a value that is not finite.
+        RuntimeError
+            Before anything has been learnt.
+        """
+        mean = self.mean
+        self._check("z", z, self.out_features)
+        x = z.astype(np.float64)
+        if self.stage == "decorrelated":
+            x = x @ self.axes
+        elif self.stage == "equalized":
+            rank = self.rank
+            x = x * np.sqrt(self.variances[:rank]) @ self.axes[:rank]
+        return (x + mean).astype(self.dtype)
+
+    @property
+    def count(self) -> int:
+        """How many samples it has learnt from."""
+        return self._moments.samples
+
+    @property
+    def mean(self) -> Array:
+        """The samples' mean (D,), float64."""
+        self._check_fitted()
+        return self._moments.mean
+
+    @property
+    def variances(self) -> Array:
+        """The variance along each axis (D,), float64, from the largest down."""
+        return self._principal()[0]
+
+    @property
+    def axes(self) -> Array:
+        """Orthogonal unit vectors in rows (D, D), float64, in the order of `variances`."""
+        return self._principal()[1]
+
+    @property
+    def rank(self) -> int:
+        """In how many directions the samples vary, by the tolerance."""
+        variances, tolerance = self.variances, self.tolerance
+        if tolerance is None:
+            noise = max(self.count * np.finfo(np.float64).eps, self.num_features * np.finfo(self.dtype).eps)
+            tolerance = float(noise) ** 2
+        return int(np.count_nonzero(variances > tolerance * variances[0]))
+
+    @property
+    def out_features(self) -> int:
+        """How many components a transformed sample has."""
+        self._check_fitted()
+        return self.rank if self.stage == "equalized" else self.num_features
+
+    def state_dict(self) -> dict[str, NDArray[Any]]:
+        """Copies of `count`, `mean`, `variances` and `axes`: same names, shapes and dtypes as the torch twin's."""
+        variances, axes = self._principal()
+        count = np.array(self.count, np.int64)
+        return {"count": count, "mean": self.mean.copy(), "variances": variances.copy(), "axes": axes.copy()}
+
+    def load_state_dict(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Take over what another one, of either wing, has learnt: `transform` does the same then, sign by sign.
+
+        Raises
+        ------
+        TypeError
+            If `state` is no mapping.
+        ValueError
+            Listing every missing, unexpected, misshapen or mistyped entry, or naming a value that none can have;
+            nothing has been loaded then.
+        """
+        check_mapping("state", state)
+        zeros = np.zeros(self.num_features)
+        own: dict[str, NDArray[Any]] = {"count": np.array(0), "mean": zeros, "variances": zeros, "axes": np.diag(zeros)}
+        if faults := state_faults(state, own, strict=True):
+            raise ValueError("state does not fit Standardizer: " + "; ".join(faults))
+        for name, value in state.items():
+            check_finite(f"state[{name!r}]", value)
+        count = check_count("state['count']", int(state["count"]))
+        check_number("the least of state['variances']", float(state["variances"].min()), least=0)
+        mean, variances, axes = (state[name].copy() for name in ("mean", "variances", "axes"))
+        # Not the factor of whoever learnt it, but one whose RᵀR is the same.
+        self._moments = Moments(count, mean, np.sqrt(count * variances)[:, None] * axes)
+        self._spectrum = variances, axes
+
+    def _learn(self, before: Moments, x: Array) -> Self:
+        self._check("x", x, self.num_features)
+        if not len(x):
+            raise ValueError(f"x has shape {x.shape}, expected at least one row to learn from")
+        if (largest := float(np.abs(x).max())) > LARGEST:
+            raise ValueError(f"x has values of size {largest:g}, expected at most {LARGEST:g}: squares would overflow")
+        self._moments = add_samples(before, x)
+        self._spectrum = None
+        return self
+
+    def _check(self, name: str, x: Array, width: int) -> None:
+        check_array(name, x, self.dtype)
+        check_shape(name, x, ("N", width))
+        check_finite(name, x)
+
+    def _check_fitted(self) -> None:
+        if not self.count:
+            raise RuntimeError("Standardizer has learnt from no samples yet, expected fit or partial_fit before")
+
+    def _principal(self) -> tuple[Array, Array]:
+        """Variances and axes: worked out when first asked for, so that batches can follow one another at less cost."""
+        self._check_fitted()
+        if self._spectrum is None:
+            self._spectrum = principal_axes(self._moments)
+        return self._spectrum

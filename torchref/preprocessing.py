@@ -1,0 +1,291 @@
+"""Inputs made easy to learn from: mean removed, components decorrelated, their variances made equal."""
+
+import math
+from collections.abc import Mapping
+from typing import Literal, NamedTuple, Self, TypeAlias, get_args
+
+import torch
+from torch import Tensor
+
+from torchref.validation import (
+    check_count,
+    check_dtype,
+    check_mapping,
+    check_number,
+    check_shape,
+    check_tensor,
+    state_faults,
+)
+
+Stage: TypeAlias = Literal["centered", "decorrelated", "equalized"]
+"""How far to go; each stage includes those before it."""
+
+LARGEST = 1e140
+"""Of an input's absolute values: sums of their squares are within float64."""
+TIE = 1e-6
+"""Entries of an axis whose sizes differ by less than this, relatively, are equal: rounding must not choose a sign."""
+
+
+def check_finite(name: str, x: Tensor) -> None:
+    """Raise `ValueError` with how many entries of `x` are NaN or infinite, and where the first one stands."""
+    strange = (~x.isfinite()).nonzero()
+    if len(strange):
+        first = tuple(strange[0].tolist())
+        raise ValueError(f"{name} has {len(strange)} non-finite values, the first {x[first]} at {first}, expected none")
+
+
+class Moments(NamedTuple):
+    """How many samples, their mean (D,), and R (at most D rows, D) with RᵀR = Σ(x − mean)(x − mean)ᵀ; float64."""
+
+    samples: int
+    mean: Tensor
+    factor: Tensor
+
+
+def no_moments(num_features: int, device: torch.device | str | None = None) -> Moments:
+    """Of no samples."""
+    mean = torch.zeros(num_features, dtype=torch.float64, device=device)
+    return Moments(0, mean, mean.new_zeros(0, num_features))
+
+
+def add_samples(before: Moments, x: Tensor) -> Moments:
+    """The moments of the samples so far and those in x (N, D), by the merge of Chan et al. on the scatter's root."""
+    x = x.double()
+    mean = x.mean(dim=0)
+    mean = mean + (x - mean).mean(dim=0)
+    total = before.samples + len(x)
+    between = mean - before.mean
+    rows = torch.vstack([before.factor, x - mean, between * math.sqrt(before.samples * len(x) / total)])
+    return Moments(total, before.mean.lerp(mean, len(x) / total), torch.linalg.qr(rows, mode="r").R)
+
+
+def principal_axes(moments: Moments) -> tuple[Tensor, Tensor]:
+    """Variances (D,) from the largest down, and the axes (D, D), in rows; the largest entry of each is positive."""
+    _, singular, axes = torch.linalg.svd(moments.factor)
+    variances = torch.zeros_like(moments.mean)
+    variances[: len(singular)] = singular.square() / moments.samples
+    size = axes.abs()
+    # Of entries that are equal, the first: argmax takes that of the largest, which is 1 here.
+    largest = (size >= (1 - TIE) * size.amax(dim=1, keepdim=True)).int().argmax(dim=1, keepdim=True)
+    return variances, axes * axes.gather(1, largest).sign()
+
+
+class Standardizer:
+    """Inputs with mean 0, and on request uncorrelated and of variance 1: z = (x − m)Aᵀ diag(σ)⁻¹, for rows.
+
+    Not an `nn.Module`: it learns from inputs, not from a loss. `transform` can be differentiated all the same.
+
+    Parameters
+    ----------
+    num_features:
+        D, at least 1.
+    stage:
+        The last step taken: "centered" (x − m), "decorrelated" (times Aᵀ, the principal axes) or "equalized" (over σ,
+        without the directions in which nothing varies).
+    tolerance:
+        A variance counts as 0 unless it is greater than this part of the largest, from 0 to below 1. None is
+        max(N·eps(float64), D·eps(dtype))², N samples seen.
+    dtype:
+        torch.float32 or torch.float64, of what comes and goes; statistics and arithmetic are in float64.
+    device:
+        Where the statistics live; None is the CPU.
+
+    Attributes
+    ----------
+    count:
+        N, how many samples it has learnt from; 0 before the first.
+    mean:
+        m (D,), float64.
+    axes:
+        A (D, D), float64: orthogonal unit vectors in rows, in the order of `variances`.
+    variances:
+        σ² (D,), float64, from the largest down; over N, not N − 1.
+    rank:
+        How many variances count as greater than 0.
+    out_features:
+        How many components `transform` gives: D, or `rank` when equalized.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Where an argument is of another kind or out of its range.
+    RuntimeError
+        From all attributes but `count`, and all methods but those that learn, before anything has been learnt.
+
+    Source: 改善性能的试探法 / 标准化输入, figure 4.11.
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        stage: Stage = "equalized",
+        *,
+        tolerance: float | None = None,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str | None = None,
+    ) -> None:
+        self.num_features = check_count("num_features", num_features)
+        if stage not in get_args(Stage):
+            raise ValueError(f"stage is {stage!r}, expected 'centered', 'decorrelated' or 'equalized'")
+        self.stage = stage
+        self.tolerance = None if tolerance is None else check_number("tolerance", tolerance, least=0, below=1)
+        self.dtype = check_dtype("dtype", dtype)
+        self._moments = no_moments(self.num_features, device)
+        self._spectrum: tuple[Tensor, Tensor] | None = None
+
+    def fit(self, x: Tensor) -> Self:
+        """Forget everything and learn from x (N, num_features), N at least 1; return self.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If x has another dtype or shape, no rows, or a value that is not finite or beyond ±1e140; nothing is
+            forgotten or learnt then.
+        """
+        return self._learn(no_moments(self.num_features, self._moments.mean.device), x)
+
+    def partial_fit(self, x: Tensor) -> Self:
+        """Learn from one more batch, of any size N from 1 on; return self.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `fit` does; nothing of the batch is learnt then.
+        """
+        return self._learn(self._moments, x)
+
+    def transform(self, x: Tensor) -> Tensor:
+        """(N, num_features) -> (N, out_features).
+
+        Raises
+        ------
+        TypeError, ValueError
+            If x has another dtype or shape, or a value that is not finite.
+        RuntimeError
+            Before anything has been learnt.
+        """
+        mean = self.mean
+        self._check("x", x, self.num_features)
+        z = x - mean
+        if self.stage == "decorrelated":
+            z = z @ self.axes.T
+        elif self.stage == "equalized":
+            rank = self.rank
+            z = z @ self.axes[:rank].T / self.variances[:rank].sqrt()
+        return z.to(self.dtype)
+
+    def inverse_transform(self, z: Tensor) -> Tensor:
+        """(N, out_features) -> (N, num_features): what `transform` made z of, in the directions it has kept.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If z has another dtype or shape, or a value that is not finite.
+        RuntimeError
+            Before anything has been learnt.
+        """
+        mean = self.mean
+        self._check("z", z, self.out_features)
+        x = z.double()
+        if self.stage == "decorrelated":
+            x = x @ self.axes
+        elif self.stage == "equalized":
+            rank = self.rank
+            x = x * self.variances[:rank].sqrt() @ self.axes[:rank]
+        return (x + mean).to(self.dtype)
+
+    @property
+    def count(self) -> int:
+        """How many samples it has learnt from."""
+        return self._moments.samples
+
+    @property
+    def mean(self) -> Tensor:
+        """The samples' mean (D,), float64."""
+        self._check_fitted()
+        return self._moments.mean
+
+    @property
+    def variances(self) -> Tensor:
+        """The variance along each axis (D,), float64, from the largest down."""
+        return self._principal()[0]
+
+    @property
+    def axes(self) -> Tensor:
+        """Orthogonal unit vectors in rows (D, D), float64, in the order of `variances`."""
+        return self._principal()[1]
+
+    @property
+    def rank(self) -> int:
+        """In how many directions the samples vary, by the tolerance."""
+        variances, tolerance = self.variances, self.tolerance
+        if tolerance is None:
+            tolerance = max(
+                self.count * torch.finfo(torch.float64).eps, self.num_features * torch.finfo(self.dtype).eps
+            )
+            tolerance **= 2
+        return int((variances > tolerance * variances[0]).sum())
+
+    @property
+    def out_features(self) -> int:
+        """How many components a transformed sample has."""
+        self._check_fitted()
+        return self.rank if self.stage == "equalized" else self.num_features
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Copies of `count`, `mean`, `variances` and `axes`: same names, shapes and dtypes as in `scratch`."""
+        variances, axes = self._principal()
+        count = torch.tensor(self.count)
+        return {"count": count, "mean": self.mean.clone(), "variances": variances.clone(), "axes": axes.clone()}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take over what another one, of either wing, has learnt: `transform` does the same then, sign by sign.
+
+        Raises
+        ------
+        TypeError
+            If `state` is no mapping.
+        ValueError
+            Listing every missing, unexpected, misshapen or mistyped entry, or naming a value that none can have;
+            nothing has been loaded then.
+        """
+        check_mapping("state", state)
+        mean = self._moments.mean
+        own = {"count": torch.tensor(0), "mean": mean, "variances": mean, "axes": mean.diag()}
+        if faults := state_faults(state, own, strict=True):
+            raise ValueError("state does not fit Standardizer: " + "; ".join(faults))
+        for name, value in state.items():
+            check_finite(f"state[{name!r}]", value)
+        count = check_count("state['count']", int(state["count"]))
+        check_number("the least of state['variances']", float(state["variances"].min()), least=0)
+        mean, variances, axes = (state[name].to(mean.device, copy=True) for name in ("mean", "variances", "axes"))
+        # Not the factor of whoever learnt it, but one whose RᵀR is the same.
+        self._moments = Moments(count, mean, (count * variances).sqrt()[:, None] * axes)
+        self._spectrum = variances, axes
+
+    @torch.no_grad()
+    def _learn(self, before: Moments, x: Tensor) -> Self:
+        self._check("x", x, self.num_features)
+        if not len(x):
+            raise ValueError(f"x has shape {tuple(x.shape)}, expected at least one row to learn from")
+        if (largest := float(x.abs().max())) > LARGEST:
+            raise ValueError(f"x has values of size {largest:g}, expected at most {LARGEST:g}: squares would overflow")
+        self._moments = add_samples(before, x)
+        self._spectrum = None
+        return self
+
+    def _check(self, name: str, x: Tensor, width: int) -> None:
+        check_tensor(name, x, self.dtype)
+        check_shape(name, x, ("N", width))
+        check_finite(name, x)
+
+    def _check_fitted(self) -> None:
+        if not self.count:
+            raise RuntimeError("Standardizer has learnt from no samples yet, expected fit or partial_fit before")
+
+    def _principal(self) -> tuple[Tensor, Tensor]:
+        """Variances and axes: worked out when first asked for, so that batches can follow one another at less cost."""
+        self._check_fitted()
+        if self._spectrum is None:
+            self._spectrum = principal_axes(self._moments)
+        return self._spectrum
