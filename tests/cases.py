@@ -73,6 +73,25 @@ class OptimizerCase:
     make: Callable[[ModuleType], Any]
 
 
+@dataclass(frozen=True)
+class StandardizerCase:
+    """A standardizer, and the inputs it learns from: samples that vary in `rank` directions about an offset.
+
+    `spread` is the largest standard deviation over the smallest, of the directions drawn; `constant` how many features
+    are the same number in all samples; `kept` how many directions count, if the tolerance leaves out some of them.
+    """
+
+    name: str
+    label: str
+    make: Make
+    samples: int
+    rank: int
+    spread: float = 3.0
+    offset: float = 1.0
+    constant: int = 0
+    kept: int | None = None
+
+
 # Batches of 3, of 1 and of none; and a case with all axes equal, where a transposition changes only values.
 UNITS = ((3, 5), (1, 5), (0, 5), (4, 4), (7,), (2, 3, 1, 4))
 
@@ -386,7 +405,41 @@ OPTIMIZERS = (
     OptimizerCase("SGD", "momentum and decay", lambda w: w.SGD(0.03, 0.8, 0.02)),
 )
 
+STANDARDIZERS = (
+    StandardizerCase("Standardizer", "centered", lambda w, d: w.Standardizer(5, "centered", dtype=d), 12, 5),
+    StandardizerCase("Standardizer", "decorrelated", lambda w, d: w.Standardizer(6, "decorrelated", dtype=d), 17, 6),
+    StandardizerCase("Standardizer", "equalized", lambda w, d: w.Standardizer(6, dtype=d), 40, 6),
+    StandardizerCase(
+        "Standardizer", "all directions alike", lambda w, d: w.Standardizer(4, dtype=d), 25, 4, spread=1.0
+    ),
+    StandardizerCase("Standardizer", "one feature", lambda w, d: w.Standardizer(1, dtype=d), 7, 1),
+    StandardizerCase("Standardizer", "long sums", lambda w, d: w.Standardizer(21, dtype=d), 500, 21, spread=100.0),
+    StandardizerCase("Standardizer", "far from 0", lambda w, d: w.Standardizer(4, dtype=d), 60, 4, offset=1e4),
+    StandardizerCase(
+        "Standardizer",
+        "constant features, decorrelated",
+        lambda w, d: w.Standardizer(8, stage="decorrelated", dtype=d),
+        30,
+        4,
+        constant=2,
+    ),
+    StandardizerCase("Standardizer", "constant features", lambda w, d: w.Standardizer(8, dtype=d), 30, 4, constant=2),
+    StandardizerCase("Standardizer", "fewer samples than features", lambda w, d: w.Standardizer(9, dtype=d), 5, 4),
+    StandardizerCase("Standardizer", "one sample", lambda w, d: w.Standardizer(3, dtype=d), 1, 0),
+    StandardizerCase("Standardizer", "nothing varies", lambda w, d: w.Standardizer(3, dtype=d), 9, 0, constant=3),
+    StandardizerCase(
+        "Standardizer",
+        "what hardly varies is left out",
+        lambda w, d: w.Standardizer(5, tolerance=1e-2, dtype=d),
+        50,
+        5,
+        spread=200.0,
+        kept=2,
+    ),
+)
+
 ABSTRACT = ("Module",)
 """Public, but nothing to run: bases. test_mirror.py holds what they do refuse."""
 
-NAMES = {case.name for table in (LAYERS, NETWORKS, LOSSES, PENALTIES, OPTIMIZERS) for case in table} | set(ABSTRACT)
+TABLES: tuple[tuple[Any, ...], ...] = (LAYERS, NETWORKS, LOSSES, PENALTIES, OPTIMIZERS, STANDARDIZERS)
+NAMES = {case.name for table in TABLES for case in table} | set(ABSTRACT)

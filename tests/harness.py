@@ -15,6 +15,7 @@ import torch
 
 import torchref
 from tests import cases
+from tests.standardizing import standardizer_reports
 from tests.starting import STARTS, StartCase, start_reports
 from torchref import oracle
 from torchref.oracle import criteria
@@ -358,6 +359,7 @@ RUNNERS: tuple[tuple[tuple[Any, ...], Callable[..., Iterator[Report]]], ...] = (
     (cases.LOSSES, loss_reports),
     (cases.PENALTIES, penalty_reports),
     (cases.OPTIMIZERS, optimizer_reports),
+    (cases.STANDARDIZERS, standardizer_reports),
     (cases.NETWORKS, network_reports),
 )
 
@@ -370,8 +372,8 @@ def rows() -> Iterator[tuple[Any, Callable[..., Iterator[Report]]]]:
 
 
 def of_maps(case: Any) -> bool:
-    """Whether a row is about maps or signals, which take longer than vectors."""
-    if isinstance(case, StartCase):
+    """Whether a row is about maps or signals, or about anything else that takes longer than vectors."""
+    if isinstance(case, StartCase | cases.StandardizerCase):
         return True
     shape = case.shapes[0][1:] if isinstance(case, cases.LayerCase) else getattr(case, "inputs", ())
     return len(shape) > 1
@@ -380,8 +382,8 @@ def of_maps(case: Any) -> bool:
 def reports(wing: ModuleType, seed: int, dtypes: tuple[str, ...] = DTYPES, *, turns: int = 1) -> Iterator[Report]:
     """Every report on a wing for one seed, in both precisions.
 
-    With `turns`, the rows take turns: each seed runs one in so many of those about maps, whole and in one precision,
-    and every second of the others.
+    With `turns`, the rows take turns: each seed runs one in so many of those that take longer, whole and in one
+    precision, and every second of the others.
     """
     turn = {True: seed, False: seed}
     for dtype in dtypes:
