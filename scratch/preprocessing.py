@@ -32,7 +32,9 @@ def check_finite(name: str, x: NDArray[Any]) -> None:
     strange = ~np.isfinite(x)
     if count := int(np.count_nonzero(strange)):
         first = tuple(np.argwhere(strange)[0].tolist())
-        raise ValueError(f"{name} has {count} non-finite values, the first {x[first]} at {first}, expected none")
+        raise ValueError(
+            f"{name} is not finite in {count} of {x.size} entries, the first {x[first]} at {first}, expected numbers"
+        )
 
 
 class Moments(NamedTuple):
@@ -61,7 +63,7 @@ def add_samples(before: Moments, x: Array) -> Moments:
     Each of the three terms is a product RᵀR. One below the other their R make the new one, which QR brings back to D
     rows. Summing the products themselves would lose half of the digits: variances below eps of the largest.
     """
-    x = x.astype(np.float64)
+    x = x.astype(np.float64, copy=False)
     mean = x.mean(axis=0)
     mean += (x - mean).mean(axis=0)  # takes away what the first sum lost to an offset; exact for a constant pixel
     total = before.samples + len(x)

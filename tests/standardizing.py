@@ -27,14 +27,14 @@ TIE = 1e-6
 
 
 def draw(case: StandardizerCase, rng: np.random.Generator, features: int, dtype: str) -> Array:
-    """Samples of which the standard deviations are known: from 1 down to 1/spread, in geometric steps."""
+    """Samples of which the standard deviations are known: from 3 down to 3/spread, in geometric steps."""
     varying = np.sort(rng.permutation(features)[case.constant :])
     x = np.tile(case.offset * rng.normal(size=features), (case.samples, 1))
     if case.rank:
         latent = rng.normal(size=(case.samples, case.rank))
         latent = np.linalg.qr(latent - latent.mean(axis=0)).Q * math.sqrt(case.samples)
         directions = np.linalg.qr(rng.normal(size=(len(varying), case.rank))).Q
-        x[:, varying] += latent * np.geomspace(1, 1 / case.spread, case.rank) @ directions.T
+        x[:, varying] += latent * np.geomspace(3, 3 / case.spread, case.rank) @ directions.T
     return x.astype(dtype)
 
 
@@ -120,7 +120,7 @@ def applied(mine: Any, twin: Any, x: Array, dtype: str, label: str) -> Iterator[
 
 def conduct(mine: Any, x: Array) -> Iterator[Comparison]:
     """Arguments are only read, results belong to the caller, and nothing but learning changes what was learnt."""
-    state = {**mine.state_dict(), "rank": np.array(mine.rank)}
+    state = snapshot({**mine.state_dict(), "rank": mine.rank})
     before = snapshot({"x": x})
     z = mine.transform(x)
     kept, z_before = np.array(z), snapshot({"z": z})
@@ -143,11 +143,11 @@ def conduct(mine: Any, x: Array) -> Iterator[Comparison]:
 def moved_state(mine: Any, other: Any, twin: Any, x: Array) -> Iterator[Comparison]:
     """A state goes to torch and on to another standardizer bit for bit, and what was moved is no way in."""
     state = mine.state_dict()
-    wanted = {name: (tuple(t.shape), t.numpy().dtype, name) for name, t in twin.state_dict().items()}
-    layout = {name: (value.shape, value.dtype, name) for name, value in state.items()}
-    yield verdict("names, order, shapes, dtypes", "" if [*layout.items()] == [*wanted.items()] else f"{layout}")
+    layout = [(name, value.shape, value.dtype) for name, value in state.items()]
+    wanted = [(name, tuple(tensor.shape), tensor.numpy().dtype) for name, tensor in twin.state_dict().items()]
+    yield verdict("names, order, shapes, dtypes", "" if layout == wanted else f"{layout}, oracle {wanted}")
     twin.load_state_dict({name: to_torch(value) for name, value in state.items()})
-    handed = {name: np.array(tensor.numpy()) for name, tensor in twin.state_dict().items()}
+    handed = {name: tensor.numpy() for name, tensor in twin.state_dict().items()}
     other.load_state_dict(handed)
     for value in handed.values():
         value += 1

@@ -31,7 +31,10 @@ def check_finite(name: str, x: Tensor) -> None:
     strange = (~x.isfinite()).nonzero()
     if len(strange):
         first = tuple(strange[0].tolist())
-        raise ValueError(f"{name} has {len(strange)} non-finite values, the first {x[first]} at {first}, expected none")
+        raise ValueError(
+            f"{name} is not finite in {len(strange)} of {x.numel()} entries, the first {x[first]} at {first}, "
+            "expected numbers"
+        )
 
 
 class Moments(NamedTuple):

@@ -1,6 +1,6 @@
 """Planted bugs: realistic mistakes in hand-written back-propagation, each a small edit of `scratch`'s source."""
 
-from tests.mutants import convolution, learning, lenet5, perceptron, pooling
+from tests.mutants import convolution, learning, lenet5, perceptron, pooling, preprocessing
 from tests.mutants.mutant import Mutant, mutant, mutated
 
 MUTANTS = (
@@ -9,6 +9,7 @@ MUTANTS = (
     *convolution.MUTANTS,
     *pooling.MUTANTS,
     *lenet5.MUTANTS,
+    *preprocessing.MUTANTS,
 )
 
 __all__ = ["MUTANTS", "Mutant", "mutant", "mutated"]

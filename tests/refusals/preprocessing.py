@@ -159,13 +159,13 @@ REFUSALS = (
                 f"Standardizer, {name} of NaN",
                 lambda w, call=call: call(w, strange(w, NAN)),
                 ValueError,
-                ("x has 1 non-finite values, the first nan at (1, 2)",),
+                ("x is not finite in 1 of 12 entries, the first nan at (1, 2)",),
             ),
             Refusal(
                 f"Standardizer, {name} of infinities",
                 lambda w, call=call: call(w, strange(w, 7, -INFINITY, NAN, INFINITY)),
                 ValueError,
-                ("x has 3 non-finite values, the first -inf at (2, 0)",),
+                ("x is not finite in 3 of 12 entries, the first -inf at (2, 0)",),
             ),
         )
     ),
@@ -206,7 +206,7 @@ REFUSALS = (
         "Standardizer, back from NaN",
         lambda w: fitted(w, "centered").inverse_transform(strange(w, NAN)),
         ValueError,
-        ("z has 1 non-finite values, the first nan at (1, 2)",),
+        ("z is not finite in 1 of 12 entries, the first nan at (1, 2)",),
     ),
     # States
     Refusal("Standardizer, a list for a state", lambda w: load(w, []), TypeError, ("state is a list", "mapping")),
@@ -234,7 +234,7 @@ REFUSALS = (
         "Standardizer, a state with NaN",
         lambda w: load(w, state(w, mean=strange(w, NAN, dtype="float64")[1])),
         ValueError,
-        ("state['mean'] has 1 non-finite values, the first nan at (2,)",),
+        ("state['mean'] is not finite in 1 of 3 entries, the first nan at (2,)",),
     ),
     Refusal(
         "Standardizer, a state with a negative variance",

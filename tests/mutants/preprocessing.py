@@ -1,0 +1,188 @@
+"""Mistakes in removing the mean, decorrelating and equalizing, and in merging what batches tell."""
+
+from tests.mutants.mutant import mutant
+
+MERGED = "np.vstack([before.factor, x - mean, correction])"
+EQUALIZED = "z = z @ self.axes[:rank].T / np.sqrt(self.variances[:rank])"
+BACK = "x = x * np.sqrt(self.variances[:rank]) @ self.axes[:rank]"
+
+MUTANTS = (
+    # what is learnt
+    mutant(
+        "variances over N − 1",
+        "preprocessing.py",
+        ("singular * singular / moments.samples", "singular * singular / max(moments.samples - 1, 1)"),
+    ),
+    mutant(
+        "standard deviations for variances",
+        "preprocessing.py",
+        ("= singular * singular / moments.samples", "= singular / math.sqrt(moments.samples)"),
+    ),
+    mutant("variances are sums", "preprocessing.py", ("singular * singular / moments.samples", "singular * singular")),
+    mutant("covariance about 0", "preprocessing.py", (MERGED, "np.vstack([before.factor, x, correction])")),
+    mutant(
+        "squared before it is decomposed",
+        "preprocessing.py",
+        (
+            "    _, singular, axes = np.linalg.svd(moments.factor)\n",
+            "    _, squares, axes = np.linalg.svd(moments.factor.T @ moments.factor)\n    singular = np.sqrt(squares)\n",
+        ),
+    ),
+    mutant(
+        "the inputs' precision for the statistics",
+        "preprocessing.py",
+        ("    x = x.astype(np.float64, copy=False)\n    mean", "    mean"),
+    ),
+    mutant("axes in columns", "preprocessing.py", ("    return variances, axes\n", "    return variances, axes.T\n")),
+    mutant(
+        "smallest variance first",
+        "preprocessing.py",
+        ("    return variances, axes\n", "    return variances[::-1], axes[::-1]\n"),
+    ),
+    mutant(
+        "variances first to last, axes last to first",
+        "preprocessing.py",
+        ("    return variances, axes\n", "    return variances, axes[::-1]\n"),
+    ),
+    mutant(
+        "axes with the sign they come with",
+        "preprocessing.py",
+        ("    axes *= np.sign(axes[np.arange(len(axes)), largest])[:, None]\n", ""),
+    ),
+    mutant(
+        "an axis' first entry positive",
+        "preprocessing.py",
+        ("np.sign(axes[np.arange(len(axes)), largest])", "np.where(axes[:, 0] < 0, -1, 1)"),
+    ),
+    mutant(
+        "an axis' largest entry negative",
+        "preprocessing.py",
+        ("axes *= np.sign", "axes *= -np.sign"),
+    ),
+    # batch by batch
+    mutant("merge forgets that the means differ", "preprocessing.py", (MERGED, "np.vstack([before.factor, x - mean])")),
+    mutant(
+        "merge about the mean of the batches before",
+        "preprocessing.py",
+        (MERGED, "np.vstack([before.factor, x - (before.mean if before.samples else mean)])"),
+    ),
+    mutant(
+        "merge's weight without its root",
+        "preprocessing.py",
+        ("math.sqrt(before.samples * len(x) / total)", "(before.samples * len(x) / total)"),
+    ),
+    mutant(
+        "merge's weight over N twice",
+        "preprocessing.py",
+        ("math.sqrt(before.samples * len(x) / total)", "math.sqrt(before.samples * len(x)) / total"),
+    ),
+    mutant(
+        "mean of the batches' means",
+        "preprocessing.py",
+        ("before.mean + delta * (len(x) / total)", "(before.mean + mean) / (2 if before.samples else 1)"),
+    ),
+    mutant("only the last batch", "preprocessing.py", ("return self._learn(self._moments, x)", "return self.fit(x)")),
+    mutant(
+        "fit forgets nothing",
+        "preprocessing.py",
+        ("return self._learn(no_moments(self.num_features), x)", "return self._learn(self._moments, x)"),
+    ),
+    mutant(
+        "axes kept over a batch",
+        "preprocessing.py",
+        ("        self._spectrum = None\n        return self\n", "        return self\n"),
+    ),
+    # what is made of inputs
+    mutant("mean not removed", "preprocessing.py", ("        z = x - mean\n", "        z = x - 0 * mean\n")),
+    mutant(
+        "the batch's own mean removed",
+        "preprocessing.py",
+        ("        z = x - mean\n", "        z = x - x.mean(axis=0) + 0 * mean\n"),
+    ),
+    mutant(
+        "rounded before it is turned",
+        "preprocessing.py",
+        ("        z = x - mean\n", "        z = (x - mean).astype(self.dtype)\n"),
+    ),
+    mutant(
+        "turned the wrong way",
+        "preprocessing.py",
+        ("            z = z @ self.axes.T\n", "            z = z @ self.axes\n"),
+    ),
+    mutant(
+        "divided by the variance",
+        "preprocessing.py",
+        (EQUALIZED, "z = z @ self.axes[:rank].T / self.variances[:rank]"),
+    ),
+    mutant(
+        "not divided",
+        "preprocessing.py",
+        (EQUALIZED, "z = z @ self.axes[:rank].T"),
+    ),
+    mutant(
+        "features divided by their own deviations",
+        "preprocessing.py",
+        (EQUALIZED, "z = z / (z.std(axis=0) + 1e-300)"),
+    ),
+    mutant(
+        "the largest variances left out",
+        "preprocessing.py",
+        (EQUALIZED, "z = z @ self.axes[len(self.axes) - rank :].T / np.sqrt(self.variances[:rank])"),
+    ),
+    mutant(
+        "nothing left out, 1e-8 added",
+        "preprocessing.py",
+        (EQUALIZED, "z = z @ self.axes.T / np.sqrt(self.variances + 1e-8)"),
+    ),
+    mutant(
+        "turned back when equalized (ZCA)",
+        "preprocessing.py",
+        (EQUALIZED, EQUALIZED + " @ self.axes[:rank]"),
+    ),
+    mutant(
+        "a tolerance of standard deviations",
+        "preprocessing.py",
+        ("variances > tolerance * variances[0]", "variances > tolerance**2 * variances[0]"),
+    ),
+    mutant(
+        "a tolerance not relative",
+        "preprocessing.py",
+        ("variances > tolerance * variances[0]", "variances > tolerance"),
+    ),
+    mutant(
+        "a tolerance below rounding",
+        "preprocessing.py",
+        ("tolerance = float(noise) ** 2", "tolerance = float(noise) ** 4"),
+    ),
+    # and back
+    mutant(
+        "back without the mean",
+        "preprocessing.py",
+        ("(x + mean).astype(self.dtype)", "(x + 0 * mean).astype(self.dtype)"),
+    ),
+    mutant("back by the variance", "preprocessing.py", (BACK, "x = x * self.variances[:rank] @ self.axes[:rank]")),
+    mutant("back without the spread", "preprocessing.py", (BACK, "x = x @ self.axes[:rank]")),
+    mutant(
+        "back turned the wrong way",
+        "preprocessing.py",
+        ("            x = x @ self.axes\n", "            x = x @ self.axes.T\n"),
+    ),
+    mutant("back in float64", "preprocessing.py", ("return (x + mean).astype(self.dtype)", "return x + mean")),
+    # states
+    mutant("state_dict gives its own arrays", "preprocessing.py", ('"axes": axes.copy()}', '"axes": axes}')),
+    mutant(
+        "load_state_dict keeps what it is given",
+        "preprocessing.py",
+        ('(state[name].copy() for name in ("mean"', '(state[name] for name in ("mean"'),
+    ),
+    mutant(
+        "a state's spread without its count",
+        "preprocessing.py",
+        ("np.sqrt(count * variances)[:, None]", "np.sqrt(variances)[:, None]"),
+    ),
+    mutant(
+        "a state's axes worked out anew",
+        "preprocessing.py",
+        ("        self._spectrum = variances, axes\n", "        self._spectrum = None\n"),
+    ),
+)
