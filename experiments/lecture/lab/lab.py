@@ -22,7 +22,8 @@ Result = TypeVar("Result")
 Draw = Callable[[Figure, Theme], None]
 
 _DPI: Final = 110
-_PATH: Final = re.compile(r' d="[^"]*"')
+_IDLE: Final = re.compile(r"<!--.*?-->|(?<=\n) +", re.DOTALL)  # comments and indentation
+_PLACES: Final = re.compile(r' (?:d|x|y)="[^"]*|translate\([^)]*')
 _LONG: Final = re.compile(r"\d+\.\d{3,}")
 
 
@@ -161,8 +162,9 @@ class Lab:
 
 
 def _svg(figure: Figure) -> str:
-    """Return a figure as SVG. Hundredths of a point are kept: matplotlib's six decimals are half of the file."""
+    """Return a figure as SVG, as short as it can be: hundredths of a point are kept of matplotlib's millionths."""
     file = io.StringIO()
     canvas: Any = FigureCanvasSVG(figure)
     canvas.print_svg(file, metadata={"Date": None})
-    return _PATH.sub(lambda path: _LONG.sub(lambda number: f"{float(number[0]):.2f}", path[0]), file.getvalue())
+    shorter = _IDLE.sub("", file.getvalue())
+    return _PLACES.sub(lambda place: _LONG.sub(lambda number: f"{float(number[0]):.2f}", place[0]), shorter)
