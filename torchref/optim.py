@@ -35,7 +35,7 @@ class SGD:
     TypeError, ValueError
         If one of the numbers is not finite or out of its range.
 
-    Source: 问题描述, 批量学习 and 在线学习; 正则项 for λ.
+    Source: 问题描述, 批量学习 and 在线学习; "可以引入正则项" for λ.
     """
 
     def __init__(self, lr: float, momentum: float = 0.0, weight_decay: float = 0.0) -> None:
