@@ -17,7 +17,8 @@ from markdown_it.token import Token
 
 from experiments.lecture.catalogue import ENTRIES
 
-MATH = re.compile(r"\$\$.+?\$\$", flags=re.DOTALL)
+MATH = re.compile(r"\$\$[^$]+\$\$|\$[^$]+\$")
+"""A formula on a line of its own, or within one."""
 
 
 class Heading(NamedTuple):
@@ -102,7 +103,7 @@ def _links(children: list[Token]) -> Iterator[Link]:
 
 
 def _identities(html: str) -> list[str]:
-    return re.findall(r"<a (?:id|name)=\"([^\"]+)\"", html)
+    return re.findall(r"<a (?:id|name)=[\"']([^\"']+)", html)
 
 
 def _anchor(heading: str, counts: dict[str, int]) -> str:
