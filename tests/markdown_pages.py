@@ -82,11 +82,10 @@ def _text(children: list[Token]) -> str:
 
 def _bold(children: list[Token]) -> str:
     """The text in bold that a paragraph or an item begins with, or nothing."""
-    kinds = [child.type for child in children if child.content or child.type != "text"]
-    if not kinds or kinds[0] != "strong_open":
-        return ""
     full = [child for child in children if child.content or child.type != "text"]
-    return _text(full[: kinds.index("strong_close")])
+    if not full or full[0].type != "strong_open":
+        return ""
+    return _text(full[: [child.type for child in full].index("strong_close")])
 
 
 def _links(children: list[Token]) -> Iterator[Link]:
