@@ -130,5 +130,5 @@ def epochs(learner: Backend, x: Array, target: Target, *, batch_size: int, seed:
 
 
 def most_apart(first: Mapping[str, Array], second: Mapping[str, Array]) -> float:
-    """Largest |a − b| over all arrays of the same names."""
-    return max(float(np.max(np.abs(first[name] - second[name]), initial=0.0)) for name in first)
+    """Largest |a − b| over all arrays of the same names; NaN if there is one."""
+    return float(np.max([np.max(np.abs(first[name] - second[name]), initial=0.0) for name in first]))
