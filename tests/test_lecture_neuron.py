@@ -63,6 +63,7 @@ def test_what_is_right_holds() -> None:
     ("name", "part", "spoil", "claims"),
     [
         ("logistic, a = 2", "value", lambda y: y + 1e-14, {"derivatives"}),
+        ("logistic, a = 2", "slope", lambda y: y * np.nan, {"derivatives", "differences", "steepest", "saturated"}),
         ("logistic, a = 2", "slope", lambda y: y / 2, {"derivatives", "differences", "steepest", "saturated"}),
         ("logistic, a = 2", "slope", lambda y: np.where(V == 0, 0.4, y), {"derivatives", "differences", "steepest"}),
         ("a·tanh(bv), a = 1, b = 2", "slope", lambda y: np.where(V > 5, y * 0.9, y), {"derivatives", "saturated"}),
@@ -82,8 +83,9 @@ def test_a_wrong_curve_is_seen(wing: str, name: str, part: str, spoil: Any, clai
 @pytest.mark.parametrize("row", neuron.ROWS)
 def test_a_wrong_sum_is_seen(way: str, row: str) -> None:
     wrong = measured()
-    wrong["worked"][way][row] += 1e-14
-    assert failed(wrong) == {"sum"}
+    for error in (1e-14, float("nan")):
+        wrong["worked"][way][row] += error
+        assert failed(wrong) == {"sum"}
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from experiments.backend import Array
 from experiments.lecture.activations import ACTIVATIONS, Activation
-from experiments.lecture.lab import WINGS, Claim, Lab, Make, Wing, epochs, initial
+from experiments.lecture.lab import WINGS, Claim, Lab, Make, Wing, epochs, initial, most_apart
 from experiments.lecture.neuron_figures import draw_curves, draw_neuron
 from scratch import literal
 
@@ -158,7 +158,7 @@ def learn_and(wing: Wing, activation: Activation, seed: int, config: Config) -> 
     learner = wing.learner(make, lambda w: w.SquaredError(), start, lr=config.lr)
     passes = epochs(learner, AND_INPUTS, AND_OUTPUTS, batch_size=len(AND_INPUTS), seed=seed)
     losses = [next(passes) for _ in range(config.epochs)]
-    moved = max(float(np.abs(value - start[name]).max()) for name, value in learner.parameters().items())
+    moved = most_apart(start, learner.parameters())
     right = int(((learner.predict(AND_INPUTS) > 0.5) == AND_OUTPUTS).sum())
     return Learning(losses, moved, right)
 
@@ -180,13 +180,13 @@ def judge(
 
 
 def _sum(worked: Mapping[str, Mapping[str, float]]) -> Claim:
-    truth = worked["by hand"]
-    off = {way: max(abs(found[row] - truth[row]) for row in truth) for way, found in worked.items() if way != "by hand"}
+    truth = np.array([worked["by hand"][row] for row in ROWS])
+    off = {way: float(np.abs(truth - [found[row] for row in ROWS]).max()) for way, found in worked.items()}
     return Claim(
         "z = wᵀx + b and a = f(z) of the worked neuron are the same by hand, by the slide's loop and in both wings, "
         "to 2e-15 (a few roundings of sums of size 2).",
-        "off by " + ", ".join(f"{way} {value:.1e}" for way, value in off.items()),
-        max(off.values()) <= 2e-15,
+        "off by " + ", ".join(f"{way} {value:.1e}" for way, value in off.items() if way != "by hand"),
+        all(value <= 2e-15 for value in off.values()),
         off,
     )
 
@@ -196,13 +196,13 @@ def _derivatives(v: Array, curves: Curves) -> Claim:
     for wing, found in curves.items():
         values = [(found[f.name].value, f.slide.f) for f in ACTIVATIONS]
         slopes = [(found[f.name].slope, f.slide.derivative) for f in ACTIVATIONS]
-        apart[wing] = max(float(np.abs(ours - [g(x) for x in v.tolist()]).max()) for ours, g in values + slopes)
+        apart[wing] = float(np.max([np.abs(ours - [g(x) for x in v.tolist()]) for ours, g in values + slopes]))
     return Claim(
         "f(v) is the slide's, and f′ from the output alone, a·y(1 − y) and (b/a)(a − y)(a + y), as scratch has it, is "
         "the slide's first form in v, and autograd's: to 2e-15 (slopes are up to 2).",
         f"{apart['scratch']:.1e} and {apart['torch']:.1e} from the first form, scratch and torch; "
         f"{len(ACTIVATIONS)} curves, {len(v)} points",
-        max(apart.values()) <= 2e-15,
+        all(value <= 2e-15 for value in apart.values()),
         apart,
     )
 
@@ -212,24 +212,19 @@ def _differences(v: Array, curves: Curves) -> Claim:
     for wing, found in curves.items():
         gaps = {name: np.abs(one.slope - one.difference) for name, one in found.items()}
         # Every point but 0 is further from the kinks of the hard limit and of ReLU than the step of the differences.
-        apart[wing] = max(float(gaps[f.name][(v != 0) | (f.rate > 0)].max()) for f in ACTIVATIONS)
+        apart[wing] = float(np.max([gaps[f.name][(v != 0) | (f.rate > 0)].max() for f in ACTIVATIONS]))
     return Claim(
         "f′ is the slope of the curve: [f(v + h) − f(v − h)] / 2h to 1e-9, but for the kinks of hard limit and ReLU.",
         f"largest gap {apart['scratch']:.1e} in scratch, {apart['torch']:.1e} in torch",
-        max(apart.values()) <= 1e-9,
+        all(value <= 1e-9 for value in apart.values()),
         apart,
     )
 
 
 def _steepest(v: Array, curves: Curves) -> Claim:
-    centre, elsewhere = v == 0, v != 0
-    sigmoids = [f for f in ACTIVATIONS if f.rate]
-    off = max(float(abs(found[f.name].slope[centre][0] - f.steepest)) for found in curves.values() for f in sigmoids)
-    share = max(
-        float(found[f.name].slope[elsewhere].max() / found[f.name].slope[centre][0])
-        for found in curves.values()
-        for f in sigmoids
-    )
+    sigmoids = [(f, found[f.name].slope) for found in curves.values() for f in ACTIVATIONS if f.rate]
+    off = float(np.max([np.abs(slope[v == 0] - f.steepest) for f, slope in sigmoids]))
+    share = float(np.max([slope[v != 0].max() / slope[v == 0] for _, slope in sigmoids]))
     return Claim(
         "The logistic function is steepest at v = 0, with f′(0) = a/4, and a·tanh(bv) with f′(0) = ab: to 1e-15, and "
         "no other point of the grid is as steep.",
@@ -247,8 +242,7 @@ def _saturated(v: Array, curves: Curves) -> Claim:
         for found in curves.values():
             shares.append(found[f.name].slope[far] / tail[far])
             ends[f.name] = float(found[f.name].slope[-1] / f.steepest)
-    share = np.concatenate(shares) if shares else np.empty(0)
-    low, high = float(share.min(initial=np.inf)), float(share.max(initial=-np.inf))
+    low, high = float(np.concatenate(shares).min()), float(np.concatenate(shares).max())
     return Claim(
         "Saturation: far from 0 the slope dies exponentially. Where a|v| ≥ 5 the logistic's is 0.98 to 1.00 times "
         "a·exp(−a|v|), and where 2b|v| ≥ 5 that of a·tanh(bv) is as much of 4ab·exp(−2b|v|).",
@@ -262,12 +256,9 @@ def _saturated(v: Array, curves: Curves) -> Claim:
 def _untrainable(learnt: Mapping[str, Mapping[str, list[Learning]]]) -> Claim:
     limit = [one for found in learnt.values() for one in found["hard limit"]]
     smooth = [one for found in learnt.values() for one in found["logistic, a = 1"]]
-    moved, learned = max(one.moved for one in limit), sum(one.right == len(AND_INPUTS) for one in smooth)
-    apart = max(
-        float(np.abs(np.subtract(ours.losses, twin.losses)).max())
-        for name, runs in learnt["scratch"].items()
-        for ours, twin in zip(runs, learnt["torch"][name], strict=True)
-    )
+    moved, learned = float(np.max([one.moved for one in limit])), sum(one.right == len(AND_INPUTS) for one in smooth)
+    losses = {wing: np.array([one.losses for runs in found.values() for one in runs]) for wing, found in learnt.items()}
+    apart = float(np.abs(losses["scratch"] - losses["torch"]).max())
     seeds, count = len(learnt["scratch"]["hard limit"]), len(smooth[0].losses)
     return Claim(
         "Back-propagation cannot train a hard limit: its slope is 0, so on AND no parameter moves, in all "
