@@ -11,7 +11,7 @@ J is the mean over the samples here; the lecture's J is their sum, whose α is t
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -29,6 +29,7 @@ from experiments.lecture.learning_modes_descent import (
     pooled,
 )
 from experiments.lecture.learning_modes_figures import record
+from experiments.lecture.small_digits import network, rows
 
 MODES: Final = ("batch", "mini-batch", "online")
 TUNING: Final = 10_000
@@ -63,7 +64,7 @@ class Config:
 
 FULL: Final = Config()
 QUICK: Final = Config(
-    samples=60, hidden=8, mini=8, threshold=0.3, rates=(1 / 8, 1 / 2, 1.0), batch_patience=80, online_patience=15,
+    samples=60, hidden=8, mini=8, threshold=0.3, rates=(1 / 8, 1 / 2, 1.0), batch_patience=80, online_patience=12,
     seeds=3, tuning_seeds=1, draws=40, rounds=5,
 )  # fmt: skip
 
@@ -79,16 +80,10 @@ def run(lab: Lab, config: Config) -> list[Claim]:
 
 
 def samples(config: Config, seed: int) -> tuple[Array, Labels]:
-    """Draw N of the embedded digits: (N, 49), the means of 4×4 pixels, and (N,)."""
+    """Draw N of the embedded digits: (N, 49) and (N,)."""
     train = data.load("digits").train
     chosen = np.random.default_rng(seed).permutation(len(train))[: config.samples]
-    pixels = data.inputs(train.images[chosen], "float64").reshape(-1, 7, 4, 7, 4)
-    return pixels.mean(axis=(2, 4)).reshape(-1, 49), train.labels[chosen]
-
-
-def network(hidden: int, library: Any, dtype: Any, rng: Any) -> Any:
-    """49 pixels, one hidden layer, 10 classes."""
-    return library.MLP((49, hidden, 10), library.Tanh.lecun, dtype=dtype, rng=rng)
+    return rows(train.images[chosen]), train.labels[chosen]
 
 
 def learner(wing: Wing, config: Config, seed: int, lr: float, reduction: str = "mean") -> Backend:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator
 
 from experiments.backend import Array
 from experiments.lecture.lab import Lab, Theme
@@ -126,6 +126,6 @@ def draw_copies(figure: Figure, theme: Theme, copies: int, one: Measured) -> Non
 def _logarithmic(panel: Axes, **labels: str) -> None:
     panel.set(xscale="log", yscale="log", **labels)
     panel.yaxis.set_major_locator(LogLocator(subs=(1, 3)))
+    panel.minorticks_off()
     for axis in (panel.xaxis, panel.yaxis):
         axis.set_major_formatter("{x:g}")
-        axis.set_minor_formatter(NullFormatter())

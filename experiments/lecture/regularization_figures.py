@@ -1,0 +1,116 @@
+"""What `regularization` writes of its measurements: table, curves, figures."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from experiments.backend import Array
+from experiments.lecture.lab import Lab, Theme
+from experiments.lecture.regularization_exact import closed_form
+
+
+def record(
+    lab: Lab,
+    lambdas: Sequence[float],
+    x: Array,
+    t: Array,
+    ridges: Mapping[str, Mapping[float, Any]],
+    found: Sequence[Mapping[str, Any]],
+) -> None:
+    """Tabulate the medians, write the curves to TensorBoard, by the place of λ on its grid, and draw."""
+    own = [one["scratch"] for one in found]
+    quantities = {"norm": "‖W‖", "train": "training loss", "test": "test loss", "gap": "gap", "error": "test error"}
+    medians = {name: np.median([getattr(one, name) for one in own], axis=0) for name in quantities}
+    lab.table(
+        f"digits, few and partly mislabelled: medians of {len(found)} seeds",
+        ("λ", *quantities.values()),
+        [
+            (
+                f"{decay:g}",
+                *(f"{medians[name][i]:.1%}" if name == "error" else f"{medians[name][i]:.3f}" for name in medians),
+            )
+            for i, decay in enumerate(lambdas)
+        ],
+    )
+    for wing in found[0]:
+        for name in quantities:
+            lab.curve(
+                wing, f"{name}_by_place_of_lambda", np.median([getattr(one[wing], name) for one in found], axis=0)
+            )
+    tried = list(ridges["scratch"])
+    line = np.geomspace(min(tried) / 4, max(tried) * 4, 80)
+    forms = np.array([closed_form(x, t, float(decay)) for decay in line])
+    lab.figure(
+        "ridge",
+        lambda figure, theme: draw_ridge(figure, theme, line, forms[:, :-1], ridges),
+        size=(8, 3.4),
+        caption="The weights of a linear net against λ: ridge regression's closed form as lines, and on them what the "
+        "net has learnt. With the slide's update, without λW, they stay where they are for λ = 0.",
+        alt="Lines that shrink to 0 as λ grows with marks of both wings on them, and crosses in level rows.",
+    )
+    lab.figure(
+        "gap",
+        lambda figure, theme: draw_gap(figure, theme, lambdas, found),
+        size=(8, 3.2),
+        caption="Few digits, some mislabelled: without the penalty the network learns them by heart. As λ grows, "
+        f"‖W‖ and the gap shrink; the test loss is least in between. Medians and quartiles of {len(found)} seeds.",
+        alt="Three panels over λ: the norm falls; training and test loss approach each other; test error has a dip.",
+    )
+
+
+def draw_ridge(
+    figure: Figure, theme: Theme, lambdas: Array, forms: Array, ridges: Mapping[str, Mapping[float, Any]]
+) -> None:
+    """The closed form's weights over λ as lines; as marks what was learnt, with λW in the update and without."""
+    panel = figure.subplots()
+    panel.axhline(0, color=theme.faint, linewidth=0.8)
+    for colour, weight in zip(theme.colours, forms.T, strict=False):
+        panel.plot(lambdas, weight, color=colour)
+    marks = {"scratch": ("o", 9, 0.45), "torch": ("x", 6, 1.0)}
+    for wing, values in ridges.items():
+        marker, size, alpha = marks[wing]
+        for decay, one in values.items():
+            for place, (colour, learnt, slide) in enumerate(zip(theme.colours, one.learnt, one.slide, strict=False)):
+                if place < forms.shape[1]:
+                    panel.plot(decay, learnt, marker, color=colour, markersize=size, alpha=alpha)
+                    panel.plot(decay, slide, marker, color=theme.faint, markersize=size - 3, alpha=alpha)
+    for (marker, size, alpha), wing in zip(marks.values(), marks, strict=True):
+        panel.plot([], [], marker, color=theme.ink, markersize=size, alpha=alpha, label=f"learnt, {wing}")
+    panel.plot([], [], color=theme.ink, label="closed form")
+    panel.plot([], [], "o", color=theme.faint, markersize=6, label="the slide's update")
+    panel.set(xscale="log", xlabel="λ", ylabel="weights of the linear net")
+    panel.xaxis.set_major_formatter("{x:g}")
+    panel.minorticks_off()
+    figure.legend(loc="outside upper center", ncols=4)
+
+
+def draw_gap(figure: Figure, theme: Theme, lambdas: Sequence[float], found: Sequence[Mapping[str, Any]]) -> None:
+    """‖W‖, the losses and the error over λ."""
+    left, middle, right = figure.subplots(1, 3)
+    for panel, name, colour, label in (
+        (left, "norm", theme.blue, ""),
+        (middle, "train", theme.orange, "training"),
+        (middle, "test", theme.vermillion, "test"),
+        (right, "error", theme.vermillion, ""),
+    ):
+        _band(panel, theme, found, name, colour, label)
+        panel.set_xticks(range(len(lambdas)), [f"{value:g}" for value in lambdas])
+        panel.set_xlabel("λ")
+    left.set(title="norm of the weights", ylabel="‖W‖", ylim=(0, None))
+    middle.set(title="loss", ylabel="nats per sample", ylim=(0, None))
+    right.set(title="test error", ylabel="share of 500 digits", ylim=(0, 1))
+    right.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    middle.legend()
+
+
+def _band(panel: Axes, theme: Theme, found: Sequence[Mapping[str, Any]], name: str, colour: str, label: str) -> None:
+    for wing in found[0]:
+        values = np.array([getattr(one[wing], name) for one in found])
+        low, median, high = np.quantile(values, (0.25, 0.5, 0.75), axis=0)
+        places = np.arange(len(median))
+        panel.plot(places, median, color=colour, label=label if wing == "scratch" else None, **theme.wing(wing))
+        if wing == "scratch":
+            panel.fill_between(places, low, high, color=colour, alpha=0.15, linewidth=0)

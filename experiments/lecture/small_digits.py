@@ -1,0 +1,20 @@
+"""Digits of 7×7 pixels, and the network that learns them: small enough for thousands of updates in a second."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experiments import data
+from experiments.backend import Array
+
+
+def rows(images: NDArray[np.uint8]) -> Array:
+    """Images (N, 28, 28) as the networks take them, each 4×4 pixels by their mean: (N, 49)."""
+    means: Array = data.inputs(images, "float64").reshape(-1, 7, 4, 7, 4).mean(axis=(2, 4))
+    return means.reshape(-1, 49)
+
+
+def network(hidden: int, library: Any, dtype: Any, rng: Any) -> Any:
+    """49 pixels, one hidden layer, 10 classes."""
+    return library.MLP((49, hidden, 10), library.Tanh.lecun, dtype=dtype, rng=rng)
