@@ -27,16 +27,10 @@ ENTRIES: Final = {
             "z = wᵀx + b, a = f(z), and the activation curves with their derivatives",
         ),
         Entry(
-            "backprop",
-            "BP 基本思想, BP 算法",
-            "back-propagation",
-            "one small network with all its numbers, five ways; what the gradient costs as width grows",
-        ),
-        Entry(
-            "logic",
-            "异或问题",
-            "the XOR problem",
-            "AND, OR, NOT by one unit; XOR impossible for one, exact with 2-2-1, learnt by BP",
+            "regularization",
+            "正则项",
+            "the penalty on large weights",
+            "½λ‖W‖²: its gradient, ridge regression, ‖W‖ and the generalisation gap against λ",
         ),
         Entry(
             "learning-modes",
@@ -45,16 +39,22 @@ ENTRIES: Final = {
             "loss against epochs, updates, seconds; its noise; the data ten times over",
         ),
         Entry(
-            "regularization",
-            "正则项",
-            "the penalty on large weights",
-            "½λ‖W‖²: its gradient, ridge regression, ‖W‖ and the generalisation gap against λ",
+            "backprop",
+            "BP 基本思想, BP 算法",
+            "back-propagation",
+            "one small network with all its numbers, five ways; what the gradient costs as width grows",
         ),
         Entry(
             "vanishing",
             "反向越深的隐层",
             "hidden layers deep in the backward pass",
             "gradient norms by depth: logistic, tanh, scaled tanh, ReLU; what scaling and initialisation change",
+        ),
+        Entry(
+            "logic",
+            "异或问题",
+            "the XOR problem",
+            "AND, OR, NOT by one unit; XOR impossible for one, exact with 2-2-1, learnt by BP",
         ),
         Entry(
             "standardization",
