@@ -20,7 +20,7 @@ from torchref.oracle.inputs import LAYOUTS
 from torchref.oracle.purity import aliases, changed, differences, snapshot, verdict
 
 EPS = float(np.finfo(np.float64).eps)
-AXES = 32
+AXES = 128
 """Criterion 10: roundings allowed in what is learnt, in eps(float64)·r, r the root of the samples' mean square."""
 TIE = 1e-6
 """Entries of an axis are equally large, for its sign, if no more than this part of them apart."""
