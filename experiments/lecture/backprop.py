@@ -66,7 +66,7 @@ def run(lab: Lab, config: Config) -> list[Claim]:
     lab.figure(
         "network",
         lambda figure, theme: draw_network(figure, theme, problem, ways["loops"]),
-        size=(8, 6.6),
+        size=(8, 6.2),
         caption="Two directions: the function signals a on their way to J, above, and the error signals δ on their way "
         "back, below, with w and ∂J/∂w on the links. No δ goes on to the inputs: nothing is to be learnt there.",
         alt="The 2-3-2-1 network twice, with blue arrows forward and vermillion arrows backward, and all its numbers.",

@@ -15,7 +15,7 @@ from experiments.lecture.backprop_ways import DEPTH, LAYERS, SIZES, Problem, Qua
 from experiments.lecture.lab import Theme
 
 _RADIUS: Final = 0.5
-_APART: Final = 3.1
+_APART: Final = 3.6
 _PLACES: Final = [[(_APART * layer, 1.5 * ((n - 1) / 2 - i)) for i in range(n)] for layer, n in enumerate(SIZES)]
 """Of each unit, by layer."""
 _LOSS: Final = (_APART * DEPTH + 1.7, 0.0)
@@ -24,13 +24,14 @@ _LOSS: Final = (_APART * DEPTH + 1.7, 0.0)
 def draw_network(figure: Figure, theme: Theme, problem: Problem, found: Quantities) -> None:
     """Draw the network twice: with z, a and w above, with δ and ∂J/∂w below."""
     above, below = figure.subplots(2, 1)
-    for axes, title, colour in (
-        (above, "function signals", theme.blue),
-        (below, "error signals", theme.vermillion),
+    for axes, title, note, colour in (
+        (above, "function signals", "w on the links", theme.blue),
+        (below, "error signals", "∂J/∂w on the links", theme.vermillion),
     ):
-        axes.set(xlim=(-0.6, _LOSS[0] + 1.1), ylim=(-2.45, 2.45), aspect="equal")
+        axes.set(xlim=(-0.6, _LOSS[0] + 1.1), ylim=(-2.4, 2.4), aspect="equal")
         axes.axis("off")
         axes.text(-0.6, 2.2, title, color=colour, fontsize=11, va="center")
+        axes.text(-0.6, 1.85, note, color=theme.faint, fontsize=8, va="center")
         _links(axes, theme, colour, problem, found, forward=axes is above)
         _units(axes, theme, colour, problem, found, forward=axes is above)
 
@@ -44,7 +45,7 @@ def _links(axes: Axes, theme: Theme, colour: str, problem: Problem, found: Quant
                 _arrow(axes, colour, source, target, forward=forward)
             else:
                 axes.plot(*zip(source, target, strict=True), color=theme.faint, linewidth=0.8, zorder=1)
-            x, y = np.array(source) + (0.28 if forward else 0.72) * (np.array(target) - np.array(source))
+            x, y = np.array(source) + (0.25 if forward else 0.74) * (np.array(target) - np.array(source))
             text = f"{numbers[k, i]:.1f}" if forward else f"{numbers[k, i]:.4f}"
             box = {"facecolor": theme.page, "edgecolor": "none", "pad": 0.6}
             axes.text(x, y, _minus(text), ha="center", va="center", fontsize=7.5, color=theme.ink, bbox=box, zorder=3)

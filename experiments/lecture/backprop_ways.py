@@ -33,13 +33,16 @@ def make(w: Any, d: Any, rng: Any) -> Any:
 
 
 def pose(seed: int) -> Problem:
-    """Draw a network and an input, all in one decimal; the target is 1, which no tanh reaches: there is an error."""
+    """Draw parameters and an input, ±0.2 … ±1 in one decimal; the target is 1, which no tanh reaches."""
     rng = np.random.default_rng(seed)
-    state = {}
+
+    def tenths(*shape: int) -> Array:
+        return rng.choice((-1.0, 1.0), shape) * rng.uniform(0.2, 1, shape).round(1)
+
+    state: dict[str, Array] = {}
     for layer, (below, here) in enumerate(pairwise(SIZES), start=1):
-        state[f"fc{layer}.weight"] = rng.uniform(-1, 1, (here, below)).round(1)
-        state[f"fc{layer}.bias"] = rng.uniform(-1, 1, here).round(1)
-    return Problem(state, rng.uniform(-1, 1, SIZES[0]).round(1), np.ones(SIZES[-1]))
+        state |= {f"fc{layer}.weight": tenths(here, below), f"fc{layer}.bias": tenths(here)}
+    return Problem(state, tenths(SIZES[0]), np.ones(SIZES[-1]))
 
 
 def by_loops(problem: Problem) -> dict[str, Array]:
