@@ -17,7 +17,17 @@ from experiments import data
 from experiments.backend import Array, Labels
 from experiments.lecture.lab import WINGS, Claim, Lab, Wing, epochs, initial
 from experiments.lecture.standardization_figures import draw_clouds, draw_epochs
-from experiments.lecture.standardization_trials import STAGES, Shape, Trial, curvatures, drift, shape, stages, trial
+from experiments.lecture.standardization_trials import (
+    STAGES,
+    Shape,
+    Trial,
+    curvatures,
+    drift,
+    largest,
+    shape,
+    stages,
+    trial,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,13 +73,14 @@ QUICK: Final = Config(clouds=6, shares=(1.0, 0.9), images=200, seeds=3, rates=(4
 class Whitened(NamedTuple):
     """Digits with constant pixels, equalised.
 
-    constant, rank: how many pixels never vary, and in how many directions the digits do. finite: nothing is NaN or
-    infinite. from_identity: max|cov(z) − I|. inverse: max|x − x′| on the way back. stream: max|z − z′| when learnt
-    batch by batch. values: z.
+    constant: how many pixels never vary. rank, true_rank: in how many directions the digits do, as the standardiser and
+    as NumPy finds it. finite: whether nothing is NaN or infinite. from_identity: max|cov(z) − I|. inverse: max|x − x′|
+    on the way back. stream: max|z − z′| when learnt batch by batch. values: z.
     """
 
     constant: int
     rank: int
+    true_rank: int
     finite: bool
     from_identity: float
     inverse: float
@@ -115,7 +126,8 @@ def run(lab: Lab, config: Config) -> list[Claim]:
         "epochs",
         lambda figure, theme: draw_epochs(figure, theme, linear[0].learnt, mlp[0].learnt, config.loss),
         size=(8, 3.4),
-        caption="Loss by epochs, down to the goal, at each stage's own best rate; scratch wide, torch dashed on top. "
+        caption="Loss by epochs, down to the goal, at each stage's own best rate; scratch wide, torch dashed on top "
+        "(logarithmic from epoch 1 on). "
         "Decorrelating alone changes nothing for a linear unit: the curves of the two stages coincide.",
         alt="Two panels of falling loss curves: equalised inputs learn fastest, the original ones slowest.",
     )
@@ -191,6 +203,7 @@ def whiten(wing: Wing, x: Array, batch: int) -> Whitened:
     return Whitened(
         int((np.ptp(x, axis=0) == 0).sum()),
         whole.rank,
+        int(np.linalg.matrix_rank(x - x.mean(axis=0))),
         bool(np.isfinite(z).all() and np.isfinite(back).all()),
         float(np.abs(z.T @ z / len(z) - np.eye(z.shape[1])).max()),
         float(np.abs(back - x).max()),
@@ -208,33 +221,32 @@ def judge(
     """The three steps, what they do to the curvatures, what that gains, and inputs of which some never vary."""
     found = [one for clouds in shapes.values() for one in clouds]
     clouds, seeds = len(linear), len(mlp)
-    moved = max(one["centered"].offset for one in found)
-    turned = max(max(one["decorrelated"].offset, one["decorrelated"].correlation) for one in found)
-    rounded = max(max(one["equalized"].offset, one["equalized"].from_identity) for one in found)
+    moved = largest(one["centered"].offset for one in found)
+    turned = largest(value for one in found for value in one["decorrelated"][:2])
+    rounded = largest(value for one in found for value in one["equalized"][:3])
     kappa = {stage: np.array([one[stage].condition for one in found]) for stage in STAGES}
     gain = kappa["original"] / kappa["centered"]
     same = float(np.abs(kappa["decorrelated"] / kappa["centered"] - 1).max())
     one = float(np.abs(kappa["equalized"] - 1).max())
     counts = {stage: np.array([_epochs(linear, wing.name, stage) for wing in WINGS]) for stage in STAGES}
-    coincide = max(drift(*(t.learnt[w.name][s].losses for s in STAGES[1:3])) for t in linear for w in WINGS)
+    coincide = largest(drift(*(t.learnt[w.name][s].losses for s in STAGES[1:3])) for t in linear for w in WINGS)
     fewer = counts["original"] / counts["centered"]
     deep = {stage: np.array([_epochs(mlp, wing.name, stage) for wing in WINGS]) for stage in STAGES}
     first, last = deep["original"] / deep["centered"], deep["centered"] / deep["equalized"]
-    apart = max(t.apart for t in [*linear, *mlp])
-    drifts = max(t.drift for t in [*linear, *mlp])
+    drifts = largest(t.drift for t in [*linear, *mlp])
     runs = [[_epochs([t], wing.name, stage) for t in [*linear, *mlp] for stage in STAGES] for wing in WINGS]
     alike = sum(a == b for a, b in zip(*runs, strict=True))
     pixels = list(whitened.values())
-    between = float(np.abs(pixels[0].values - pixels[1].values).max()) if pixels[0].rank == pixels[1].rank else math.inf
+    ours, twin = (one.values for one in pixels)
+    between = float(np.abs(ours - twin).max()) if ours.shape == twin.shape else math.inf
+    apart = largest([between, *(t.apart for t in [*linear, *mlp])])
     # 1e-11 for the identity: rounding an input by eps moves the component that varies least by eps·σmax/σmin.
-    identity, inverse, stream = (
-        max(getattr(w, what) for w in pixels) for what in ("from_identity", "inverse", "stream")
-    )
+    identity, inverse, stream = (largest(values) for values in zip(*(one[4:7] for one in pixels), strict=True))
     return [
         Claim(
             f"The steps make the means 0, then the covariances, then the variances 1: to 1e-12, on {clouds} clouds.",
             f"mean {moved:.1e}; covariance {turned:.1e}; covariance − I {rounded:.1e}",
-            max(moved, turned, rounded) <= 1e-12,
+            largest([moved, turned, rounded]) <= 1e-12,
             {"centered": moved, "decorrelated": turned, "equalized": rounded},
         ),
         Claim(
@@ -260,10 +272,12 @@ def judge(
             {"centered": first.min(), "equalized": last.min()},
         ),
         Claim(
-            "Constant pixels do no harm: the equalised digits have covariance I to 1e-11, nothing is non-finite, and "
-            "the way back gives every pixel to 1e-9 of white.",
+            "Constant pixels do no harm: the equalised digits have as many components as the digits have rank and the "
+            "covariance I to 1e-11, nothing is non-finite, and the way back gives every pixel to 1e-9 of white.",
             f"{pixels[0].constant} are constant, rank {pixels[0].rank}; cov − I {identity:.1e}; back {inverse:.1e}",
-            identity <= 1e-11 and inverse <= 1e-9 and all(w.finite and w.constant for w in pixels),
+            identity <= 1e-11
+            and inverse <= 1e-9
+            and all(w.finite and w.constant and w.rank == w.true_rank for w in pixels),
             {"identity": identity, "inverse": inverse},
         ),
         Claim(
@@ -274,9 +288,9 @@ def judge(
         ),
         Claim(
             "Both wings have the same standardised inputs, and the same losses for as long as these fall, to 1e-9.",
-            f"inputs {max(apart, between):.1e}; losses {drifts:.1e}; {alike} of {len(runs[0])} runs end alike",
-            max(apart, between) <= 1e-9 and drifts <= 1e-9,
-            {"inputs": max(apart, between), "losses": drifts},
+            f"inputs {apart:.1e}; losses {drifts:.1e}; {alike} of {len(runs[0])} runs end alike",
+            apart <= 1e-9 and drifts <= 1e-9,
+            {"inputs": apart, "losses": drifts},
         ),
     ]
 

@@ -29,11 +29,12 @@ class Learnt(Protocol):
 def draw_clouds(figure: Figure, theme: Theme, clouds: Mapping[str, Mapping[str, Array]]) -> None:
     """Draw the points (N, 2) of every stage, all on one scale, with the principal axes of the first wing's."""
     panels = figure.subplots(1, len(_TITLES), sharex=True, sharey=True)
+    arrow = {"arrowstyle": "-|>", "mutation_scale": 9, "color": theme.vermillion, "linewidth": 1.6, "shrinkA": 0}
     for panel, (stage, title) in zip(panels, _TITLES.items(), strict=True):
         panel.axhline(0, color=theme.faint, linewidth=0.8)
         panel.axvline(0, color=theme.faint, linewidth=0.8)
         ours, twin = (found[stage] for found in clouds.values())
-        panel.plot(*ours.T, ".", color=theme.blue, markersize=3.5, alpha=0.6, rasterized=True)
+        panel.plot(*ours.T, ".", color=theme.blue, markersize=3, rasterized=True)
         panel.plot(*twin[::10].T, "x", color=theme.ink, markersize=3, markeredgewidth=0.7)
         mean = ours.mean(axis=0)
         _, singular, axes = np.linalg.svd(ours - mean, full_matrices=False)
@@ -43,7 +44,7 @@ def draw_clouds(figure: Figure, theme: Theme, clouds: Mapping[str, Mapping[str, 
                 "",
                 tuple(tip),
                 tuple(mean),
-                arrowprops={"arrowstyle": "->", "color": theme.vermillion, "linewidth": 1.8},
+                arrowprops=arrow,
             )
         panel.set(title=title, xlabel="first component", aspect="equal", xticks=(-4, 0, 4), yticks=(-4, 0, 4))
     panels[0].set(ylabel="second component")
@@ -68,7 +69,10 @@ def draw_epochs(
                 panel.plot(learnt.losses, color=colour, label=label, **look)
         panel.set(yscale="log", xlabel="epochs")
         panel.set_xscale("symlog", linthresh=1)
+        panel.set_xlim(left=-0.05)
     left.set(title="linear unit, a cloud of points", ylabel="½ mean squared error")
     right.set(title="perceptron 49-20-10, digits", ylabel="cross-entropy in nats")
     right.axhline(goal, color=theme.faint, linewidth=0.8)
+    right.set_yticks((goal, 0.5, 1, 2), (f"{goal:g}", "0.5", "1", "2"))
+    right.minorticks_off()
     figure.legend(loc="outside upper center", ncols=len(_TITLES))

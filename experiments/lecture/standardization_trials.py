@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -91,8 +91,8 @@ def trial(
     drifts = (drift(learnt["scratch"][stage].losses, learnt["torch"][stage].losses) for stage in STAGES)
     return Trial(
         learnt,
-        max(float(np.abs(ours[stage] - twin[stage]).max()) for stage in STAGES),
-        max(drifts),
+        largest(float(np.abs(ours[stage] - twin[stage]).max()) for stage in STAGES),
+        largest(drifts),
     )
 
 
@@ -120,3 +120,8 @@ def drift(ours: Sequence[float], twin: Sequence[float]) -> float:
     if not ours or len(twin) < falling:
         return math.inf
     return float(np.abs(np.subtract(ours[:falling], twin[:falling])).max() / ours[0])
+
+
+def largest(values: Iterable[float]) -> float:
+    """The largest; NaN if one is NaN, which Python's own `max` may pass over."""
+    return float(np.max([*values]))

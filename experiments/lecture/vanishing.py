@@ -118,7 +118,7 @@ def run(lab: Lab, config: Config) -> list[Claim]:
         f"over {config.seeds} seeds; discs scratch, crosses torch.",
         alt="Dots by activation and input scale: share of flat units; share of the error signal that passes.",
     )
-    return judge(runs, max(apart for _, apart in found))
+    return judge(runs, float(np.max([apart for _, apart in found])))
 
 
 def measure(config: Config, seed: int) -> tuple[dict[str, dict[Case, Sizes]], float]:
@@ -143,7 +143,7 @@ def measure(config: Config, seed: int) -> tuple[dict[str, dict[Case, Sizes]], fl
         for wing, signals in zip(WINGS, passes, strict=True):
             found[wing.name][case] = sizes_of(signals, STEEPEST[case.activation], norms[case.weights])
         for a, b in zip(*(one.delta + one.weight for one in passes), strict=True):
-            apart = max(apart, float(np.abs(a - b).max() / np.abs(b).max()))
+            apart = float(np.maximum(apart, np.abs(a - b).max() / np.abs(b).max()))  # which keeps a NaN
     return found, apart
 
 
@@ -217,7 +217,7 @@ def judge(runs: Runs, apart: float) -> list[Claim]:
     def over(cases: Iterable[Case], of: Callable[[Sizes], Array]) -> Array:
         return np.stack([of(found[case]) for found in runs.values() for case in cases])
 
-    used = float(max((one.delta[:, :-1] / one.delta[:, 1:] / one.bound).max() for one in sizes))
+    used = float(np.max([one.delta[:, :-1] / one.delta[:, 1:] / one.bound for one in sizes]))
     logistic = over([Case("logistic", "LeCun")], factor)
     fitting = over(FITTING, lambda one: one.delta[:, 0] / one.delta[:, -2])
     scaled, plain = (over([Case(name, "LeCun")], factor) for name in (SCALED, "tanh"))
