@@ -97,7 +97,7 @@ MUTANTS = (
     mutant(
         "the batch's own mean removed",
         "preprocessing.py",
-        ("        z = x - mean\n", "        z = x - x.mean(axis=0) + 0 * mean\n"),
+        ("        z = x - mean\n", "        z = x - (x.mean(axis=0) if len(x) else mean)\n"),
     ),
     mutant(
         "rounded before it is turned",
@@ -122,7 +122,7 @@ MUTANTS = (
     mutant(
         "features divided by their own deviations",
         "preprocessing.py",
-        (EQUALIZED, "z = z / (z.std(axis=0) + 1e-300)"),
+        (EQUALIZED, "z = z / np.sqrt(np.square(z).sum(axis=0) / max(len(z), 1) + 1e-300)"),
     ),
     mutant(
         "the largest variances left out",
