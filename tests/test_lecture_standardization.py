@@ -1,0 +1,273 @@
+"""`twice lecture standardization`: what it claims holds, can fail, and is measured rightly where the answer is known.
+
+What the standardiser itself does is tested elsewhere; here, that the experiment would see it go wrong.
+"""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import scratch
+from experiments.lecture import standardization
+from experiments.lecture.catalogue import ENTRIES
+from experiments.lecture.lab import WINGS
+from experiments.lecture.running import run
+from experiments.lecture.standardization import Whitened, cloud, digits, whiten
+from experiments.lecture.standardization_trials import (
+    STAGES,
+    Learnt,
+    Shape,
+    Trial,
+    curvatures,
+    drift,
+    fewest,
+    largest,
+    shape,
+    stages,
+)
+
+SCRATCH, TORCH = WINGS
+CLAIMS = ("steps", "curvatures", "linear", "perceptron", "constant", "stream", "wings")
+CORNERS = np.array([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])
+
+
+def learnt(epochs: int) -> Learnt:
+    """A run whose loss halves in each epoch."""
+    return Learnt(1.0, epochs, [0.5**k for k in range(epochs + 1)])
+
+
+def measured() -> dict[str, Any]:
+    """The arguments of `judge`, as they should be, so that a test may spoil them."""
+    shapes = {
+        "original": Shape(3.0, 1.0, 2.0, 120.0),
+        "centered": Shape(1e-16, 1.0, 2.0, 14.0),
+        "decorrelated": Shape(1e-16, 1e-16, 2.0, 14.0),
+        "equalized": Shape(1e-16, 1e-16, 1e-15, 1.0),
+    }
+    epochs = dict(zip(STAGES, (40, 10, 10, 1), strict=True))
+    trial = {wing.name: {stage: learnt(count) for stage, count in epochs.items()} for wing in WINGS}
+    return {
+        "shapes": {wing.name: [dict(shapes), dict(shapes)] for wing in WINGS},
+        "linear": [Trial({wing: dict(one) for wing, one in trial.items()}, 1e-15, 1e-15) for _ in range(2)],
+        "mlp": [Trial({wing: dict(one) for wing, one in trial.items()}, 1e-15, 1e-15) for _ in range(2)],
+        "whitened": {wing.name: Whitened(5, 4, 4, True, 1e-13, 1e-14, 1e-11, np.ones((3, 4))) for wing in WINGS},
+    }
+
+
+def failed(measurements: dict[str, Any]) -> set[str]:
+    claims = standardization.judge(**measurements)
+    assert len(claims) == len(CLAIMS)
+    return {name for name, claim in zip(CLAIMS, claims, strict=True) if not claim.held}
+
+
+def test_the_quick_version_holds_and_leaves_figures_and_curves(tmp_path: Path) -> None:
+    outcome = run(ENTRIES["standardization"], tmp_path, quick=True)
+    assert outcome.held, [claim.measured for claim in outcome.claims if not claim.held]
+    folder = tmp_path / "lecture-quick" / "standardization"
+    for stem in ("clouds", "epochs"):
+        assert all((folder / "figures" / f"{stem}{end}").is_file() for end in (".png", ".svg", "-dark.svg"))
+    boards = [EventAccumulator(str(folder / wing.name)).Reload() for wing in WINGS]
+    assert sorted(boards[0].Tags()["scalars"]) == sorted(boards[1].Tags()["scalars"])
+    assert len(boards[0].Tags()["scalars"]) == 2 * 2 * len(STAGES)
+    for board in boards:
+        assert [event.step for event in board.Scalars("linear unit/equalized")] == [0, 1]
+        assert len(board.Scalars("epochs of perceptron/original")) == standardization.QUICK.seeds
+    assert [row[0] for row in outcome.tables[0].rows] == list(STAGES)
+
+
+def test_what_is_right_holds() -> None:
+    assert failed(measured()) == set()
+
+
+@pytest.mark.parametrize("wing", ["scratch", "torch"])
+@pytest.mark.parametrize("value", [2e-12, math.nan])
+@pytest.mark.parametrize(
+    ("stage", "field"),
+    [
+        ("centered", "offset"),
+        ("decorrelated", "offset"),
+        ("decorrelated", "correlation"),
+        ("equalized", "offset"),
+        ("equalized", "correlation"),
+        ("equalized", "from_identity"),
+    ],
+)
+def test_a_step_left_undone_is_seen(wing: str, value: float, stage: str, field: str) -> None:
+    wrong = measured()
+    for cloud_of in (0, 1):
+        spoilt = {**wrong["shapes"], wing: [dict(one) for one in wrong["shapes"][wing]]}
+        spoilt[wing][cloud_of][stage] = spoilt[wing][cloud_of][stage]._replace(**{field: value})
+        assert failed({**wrong, "shapes": spoilt}) == {"steps"}
+
+
+@pytest.mark.parametrize("wing", ["scratch", "torch"])
+@pytest.mark.parametrize(
+    ("stage", "condition"),
+    [("original", 41.0), ("original", math.nan), ("decorrelated", 14.0 + 1e-7), ("equalized", 1 + 1e-8)],
+)
+def test_other_curvatures_are_seen(wing: str, stage: str, condition: float) -> None:
+    wrong = measured()
+    wrong["shapes"][wing][1][stage] = wrong["shapes"][wing][1][stage]._replace(condition=condition)
+    assert failed(wrong) == {"curvatures"}
+
+
+@pytest.mark.parametrize("wing", ["scratch", "torch"])
+@pytest.mark.parametrize(
+    ("what", "stage", "epochs", "claim"),
+    [
+        ("linear", "original", 19, "linear"),
+        ("linear", "decorrelated", 11, "linear"),
+        ("linear", "equalized", 2, "linear"),
+        ("mlp", "original", 10, "perceptron"),
+        ("mlp", "equalized", 6, "perceptron"),
+    ],
+)
+def test_other_epochs_are_seen(wing: str, what: str, stage: str, epochs: int, claim: str) -> None:
+    wrong = measured()
+    wrong[what][1].learnt[wing][stage] = learnt(epochs)
+    assert failed(wrong) == {claim}
+
+
+def test_decorrelating_that_changes_the_losses_is_seen() -> None:
+    wrong = measured()
+    one = wrong["linear"][0].learnt["torch"]["decorrelated"]
+    wrong["linear"][0].learnt["torch"]["decorrelated"] = one._replace(losses=[1.0, 0.5 + 1e-8, *one.losses[2:]])
+    assert failed(wrong) == {"linear"}
+
+
+@pytest.mark.parametrize("what", ["linear", "mlp"])
+def test_a_stage_that_never_comes_to_its_goal_is_seen(what: str) -> None:
+    wrong = measured()
+    wrong[what][0].learnt["scratch"]["equalized"] = Learnt(math.nan, math.inf, [])
+    assert failed(wrong) == {"linear" if what == "linear" else "perceptron"}
+
+
+@pytest.mark.parametrize("wing", ["scratch", "torch"])
+@pytest.mark.parametrize(
+    ("field", "value", "claim"),
+    [
+        ("constant", 0, "constant"),
+        ("rank", 3, "constant"),
+        ("finite", False, "constant"),
+        ("from_identity", 2e-11, "constant"),
+        ("from_identity", math.nan, "constant"),
+        ("inverse", 2e-9, "constant"),
+        ("inverse", math.nan, "constant"),
+        ("stream", 2e-9, "stream"),
+        ("stream", math.inf, "stream"),
+        ("stream", math.nan, "stream"),
+        ("values", np.full((3, 4), 1 + 2e-9), "wings"),
+        ("values", np.ones((3, 3)), "wings"),
+    ],
+)
+def test_whitening_gone_wrong_is_seen(wing: str, field: str, value: Any, claim: str) -> None:
+    wrong = measured()
+    wrong["whitened"][wing] = wrong["whitened"][wing]._replace(**{field: value})
+    assert failed(wrong) == {claim}
+
+
+@pytest.mark.parametrize("what", ["linear", "mlp"])
+@pytest.mark.parametrize("field", ["apart", "drift"])
+@pytest.mark.parametrize("value", [2e-9, math.inf, math.nan])
+def test_wings_apart_are_seen(what: str, field: str, value: float) -> None:
+    wrong = measured()
+    wrong[what][1] = wrong[what][1]._replace(**{field: value})
+    assert failed(wrong) == {"wings"}
+
+
+def test_how_inputs_lie_by_hand() -> None:
+    assert shape(CORNERS) == pytest.approx((0, 0, 0, 1), abs=1e-15)
+    # H = [[10, 0, 3], [0, 1, 0], [3, 0, 1]]: λ = (11 ± √117) / 2 and 1.
+    high, low = (11 + math.sqrt(117)) / 2, (11 - math.sqrt(117)) / 2
+    moved = CORNERS + np.array([3, 0])
+    np.testing.assert_allclose(curvatures(moved), [low, 1, high], rtol=1e-12)
+    assert shape(moved) == pytest.approx((3, 0, 0, high / low), abs=1e-12)
+    # x₂ = x₁: covariance 1 everywhere.
+    assert shape(CORNERS[:, [0, 0]])[:3] == pytest.approx((0, 1, 1), abs=1e-15)
+
+
+def test_the_stages_by_hand() -> None:
+    x = CORNERS * [3, 1] @ np.array([[0.6, 0.8], [-0.8, 0.6]]) + [5, -7]
+    for wing in WINGS:
+        found = stages(wing, x)
+        np.testing.assert_array_equal(found["original"], x)
+        np.testing.assert_allclose(found["centered"], x - [5, -7], atol=1e-13)
+        np.testing.assert_allclose(np.abs(found["decorrelated"]), np.abs(CORNERS * [3, 1]), atol=1e-13)
+        np.testing.assert_allclose(np.abs(found["equalized"]), 1, atol=1e-13)
+
+
+def test_a_linear_unit_obeys_the_theory() -> None:
+    config = dataclasses.replace(standardization.QUICK, shares=(1.0,))
+    x, target = cloud(config.points, 3)
+    found = standardization.linear_unit(config, 3)
+    for wing, stage in itertools.product(WINGS, STAGES):
+        inputs = np.column_stack([stages(wing, x)[stage], np.ones(len(x))])
+        least = 0.5 * float(np.mean((target - inputs @ np.linalg.lstsq(inputs, target)[0]) ** 2))
+        kappa = shape(stages(wing, x)[stage]).condition
+        above = np.array(found.learnt[wing.name][stage].losses) - least
+        assert above[0] == pytest.approx(0.5 * float(np.mean(target**2)) - least)
+        assert (above[1:] <= ((kappa - 1) / (kappa + 1)) ** 2 * above[:-1] + 1e-12).all()
+        assert above[-1] <= config.unexplained * 0.5 * float(target.var()) < above[-2]
+
+
+def test_the_best_rate_is_the_one_with_the_fewest_epochs() -> None:
+    asked: list[float] = []
+
+    def learn(rate: float) -> Iterator[float]:
+        loss = 1.0
+        while True:
+            asked.append(rate)
+            yield loss
+            loss *= rate
+
+    assert fewest(learn, (0.9, 0.5, 0.7, 0.5), 0.1, 100) == Learnt(0.5, 4, [1, 0.5, 0.25, 0.125, 0.0625])
+    assert asked.count(0.7) == 5  # given up when it can no longer win
+    assert fewest(learn, (0.9,), 0.1, 10).epochs == math.inf
+    assert fewest(learn, (2.0, 0.5), 0.1, 50).rate == 0.5
+    assert fewest(lambda _: iter([1.0, math.nan, 0.0]), (1.0,), 0.1, 50).epochs == math.inf
+
+
+def test_drift() -> None:
+    assert drift([2.0, 1.0], [2.0, 1.5]) == 0.25
+    assert drift([2.0, 1.0], [2.0]) == drift([], []) == drift([2.0], []) == math.inf
+    assert drift([2.0, 1.0, 1.5, 0.5], [2.0, 1.0, 7.0]) == 0  # it rises: from there on anything may be
+    assert math.isnan(drift([2.0, 1.0], [2.0, math.nan]))
+    assert math.isnan(largest([1.0, math.nan, 2.0]))
+
+
+def test_digits_in_tiles() -> None:
+    pixels, labels = digits(7)
+    whole, _ = digits(28)
+    assert pixels.shape == (len(labels), 49)
+    np.testing.assert_allclose(pixels.mean(axis=1), whole.mean(axis=1), rtol=1e-12)
+    assert pixels.min() == 0
+    assert 0.5 < pixels.max() <= 1
+
+
+@pytest.mark.parametrize("wing", WINGS, ids=lambda wing: wing.name)
+def test_whitening_of_constant_and_repeated_components(wing: Any) -> None:
+    x = np.random.default_rng(0).normal(size=(30, 3))
+    found = whiten(wing, np.column_stack([x, np.full(30, 0.1), x[:, 0] + x[:, 1]]), 7)
+    assert found[:4] == (1, 3, 3, True)
+    assert largest(found[4:7]) < 1e-12
+
+
+def test_a_stream_that_forgets_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scratch.Standardizer, "partial_fit", scratch.Standardizer.fit)
+    assert whiten(SCRATCH, digits(7)[0], 200).stream > 1e-3
+
+
+def test_a_covariance_by_another_divisor_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    variances = scratch.Standardizer.variances.fget
+    unbiased = property(lambda self: variances(self) * self.count / (self.count - 1))
+    monkeypatch.setattr(scratch.Standardizer, "variances", unbiased)
+    x = CORNERS @ np.array([[2.0, 1.0], [0.0, 1.0]])
+    assert shape(stages(SCRATCH, x)["equalized"]).from_identity == pytest.approx(0.25)
+    assert shape(stages(TORCH, x)["equalized"]).from_identity < 1e-12
