@@ -10,7 +10,7 @@ J is the mean over the samples here; the lecture's J is their sum, whose α is t
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -64,8 +64,8 @@ class Config:
 
 FULL: Final = Config()
 QUICK: Final = Config(
-    samples=60, hidden=8, mini=8, threshold=0.3, rates=(1 / 8, 1 / 2, 1.0), batch_patience=80, online_patience=12,
-    seeds=3, tuning_seeds=1, draws=40, rounds=5,
+    samples=40, hidden=8, mini=8, threshold=0.4, rates=(1 / 8, 1 / 2, 1.0), batch_patience=80, online_patience=12,
+    seeds=3, tuning_seeds=1, draws=40, rounds=3,
 )  # fmt: skip
 
 
@@ -168,24 +168,24 @@ def judge(config: Config, found: Found, times: Mapping[str, Mapping[str, float]]
     fewer, more = (epochs["batch"] / epochs["online"]).min(), (updates["online"] / updates["batch"]).min()
     slower = {wing: some["online"] / some["batch"] for wing, some in times.items()}
     spreads = pooled(found).values()
-    off = max(abs(a / b - 1) for some in spreads for size, (a, b) in some.items() if size < config.samples)
-    whole = max(some[config.samples][0] for some in spreads)
+    off = worst(abs(a / b - 1) for some in spreads for size, (a, b) in some.items() if size < config.samples)
+    whole = worst(some[config.samples][0] for some in spreads)
     held = [found[0][wing.name].held for wing in WINGS]
-    uneven = max(abs(value / (size * some[1]) - 1) for some in held for size, value in some.items())
+    uneven = worst(abs(value / (size * some[1]) - 1) for some in held for size, value in some.items())
     return [
         Claim(
-            f"Each at its own best rate, online learning reaches a loss of {config.threshold:g} in at most a quarter "
-            f"of batch learning's epochs, and with at least four times its updates, {seeds}.",
+            f"Each at its own best rate, online learning reaches a loss of {config.threshold:g} in at most a third of "
+            f"batch learning's epochs, and with at least three times its updates, {seeds}.",
             f"at least {fewer:.1f} times fewer epochs (medians {np.median(epochs['online']):.1f} and "
             f"{np.median(epochs['batch']):.0f}), {more:.1f} times more updates",
-            reached and fewer >= 4 and more >= 4,
+            reached and fewer >= 3 and more >= 3,
             {"fewer_epochs": fewer, "more_updates": more},
         ),
         Claim(
             f"Batch learning works on {config.samples} samples side by side: the gradients of an epoch take online "
             f"learning at least 5 times as long (medians of {config.rounds} rounds in turns).",
             ", ".join(f"{wing} {value:.0f} times" for wing, value in slower.items()),
-            min(slower.values()) >= 5,
+            all(value >= 5 for value in slower.values()),
             slower,
         ),
         Claim(
@@ -197,10 +197,10 @@ def judge(config: Config, found: Found, times: Mapping[str, Mapping[str, float]]
             {"off": off, "whole": whole},
         ),
         Claim(
-            "Learning is unsteady when few samples decide: after more than a quarter of the updates of online and of "
-            f"mini-batch learning the loss is greater than before, after less of batch learning's, {seeds}.",
+            "Online learning is unsteady: after more than a third of its updates the loss of all samples is greater "
+            f"than before, and after a greater share of them than of batch learning's, {seeds}.",
             "; ".join(f"{mode} {some.min():.0%} to {some.max():.0%}" for mode, some in rises.items()),
-            min(rises["online"].min(), rises["mini-batch"].min()) > 0.25 > rises["batch"].max(),
+            rises["online"].min() > 1 / 3 and bool((rises["online"] > rises["batch"]).all()),
             {f"{mode}_{name}": f(some) for mode, some in rises.items() for name, f in (("least", min), ("most", max))},
         ),
         Claim(
@@ -221,9 +221,9 @@ def _copies(config: Config, every: Sequence[Measured], seeds: str) -> list[Claim
     }
     low, high = 0.75 / config.copies, 1.33 / config.copies
     medians, batch = np.median(share["online"].reshape(-1, len(WINGS)), axis=0), share["batch"]
-    same = max(gap(one.once["batch"].losses, one.copied["batch"].losses) for one in every)
+    same = worst(gap(one.once["batch"].losses, one.copied["batch"].losses) for one in every)
     through = sum(one.summed["kept"].reached for one in every)
-    divided = max(gap(one.once["batch"].losses, one.summed["divided"].losses) for one in every)
+    divided = worst(gap(one.once["batch"].losses, one.summed["divided"].losses) for one in every)
     return [
         Claim(
             f"With the data {config.copies} times over, online learning needs about a tenth of the epochs, {low:.3f} "
@@ -246,7 +246,7 @@ def _copies(config: Config, every: Sequence[Measured], seeds: str) -> list[Claim
 
 
 def _wings(found: Found) -> Claim:
-    apart = max(
+    apart = worst(
         gap(ours[mode].losses, theirs[mode].losses)
         for scratch, torch in ((one["scratch"], one["torch"]) for one in found)
         for ours, theirs in ((scratch.once, torch.once), (scratch.copied, torch.copied))
@@ -258,6 +258,11 @@ def _wings(found: Found) -> Claim:
         apart <= 1e-9,
         {"apart": apart},
     )
+
+
+def worst(values: Iterable[float]) -> float:
+    """The largest, or NaN if there is one: no claim holds with it."""
+    return float(np.max(list(values)))
 
 
 def gap(first: Array, second: Array) -> float:

@@ -102,9 +102,17 @@ def draw_noise(figure: Figure, theme: Theme, found: Found) -> None:
         right.plot(list(held), [value / 1024 for value in held.values()], color=colour, marker="o", markersize=4)
         right.annotate(wing, (sizes[-1], held[sizes[-1]] / 1024), (0, 9 if wing == "torch" else -14), color=colour,
             textcoords="offset points", ha="right" if wing == "torch" else "left")  # fmt: skip
-    left.plot(sizes, [spread[size][1] for size in sizes], "o", color=theme.ink, markersize=4, label="predicted")
+    left.plot(
+        sizes,
+        [spread[size][1] for size in sizes],
+        "o",
+        color=theme.ink,
+        markersize=4,
+        label="predicted from single samples",
+    )
     left.legend()
-    _logarithmic(left, xlabel="samples B in the gradient", ylabel="rms of ‖g_B − g‖ / ‖g‖", title="noise")
+    _logarithmic(left, xlabel="samples B in the gradient", ylabel="rms of ‖$g_B$ − g‖ / ‖g‖", title="noise")
+    left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     _logarithmic(right, xlabel="samples B in the batch", ylabel="held for the backward pass (KiB)", title="memory")
 
 

@@ -59,17 +59,17 @@ def penalty_step(wing: Wing, make: Make, x: Array, labels: Labels, *, lr: float,
     learner = wing.learner(make, lambda w: w.CrossEntropy("sum"), params, lr=lr, weight_decay=decay)
     slopes = learner.gradients(x, labels).grads
     learner.update(slopes)
-    off = 0.0
+    off = []
     for name, after in learner.parameters().items():
         extra = decay * params[name] if name in weights else np.zeros_like(params[name])
         expected = params[name] - lr * (slopes[name] + extra)
         scale = np.abs(params[name]) + lr * np.abs(slopes[name]) + lr * np.abs(extra)
-        off = max(off, float(np.max(np.abs(after - expected) / (np.finfo(float).eps * scale))))
+        off.append(np.max(np.abs(after - expected) / (np.finfo(float).eps * scale)))
     return Step(
-        max(float(np.max(np.abs(grads[name] - decay * weights[name]))) for name in weights),
+        float(np.max([np.max(np.abs(grads[name] - decay * weights[name])) for name in weights])),
         tuple(grads),
         abs((ahead - behind) / 2 - decay * product) / (decay * size),
-        off,
+        float(np.max(off)),
     )
 
 

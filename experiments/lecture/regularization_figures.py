@@ -90,27 +90,27 @@ def draw_ridge(
 def draw_gap(figure: Figure, theme: Theme, lambdas: Sequence[float], found: Sequence[Mapping[str, Any]]) -> None:
     """‖W‖, the losses and the error over λ."""
     left, middle, right = figure.subplots(1, 3)
-    for panel, name, colour, label in (
-        (left, "norm", theme.blue, ""),
-        (middle, "train", theme.orange, "training"),
-        (middle, "test", theme.vermillion, "test"),
-        (right, "error", theme.vermillion, ""),
-    ):
-        _band(panel, theme, found, name, colour, label)
-        panel.set_xticks(range(len(lambdas)), [f"{value:g}" for value in lambdas])
+    _band(left, theme, found, "norm", theme.blue)
+    train = _band(middle, theme, found, "train", theme.orange)
+    test = _band(middle, theme, found, "test", theme.vermillion)
+    _band(right, theme, found, "error", theme.vermillion)
+    for panel in (left, middle, right):
+        panel.set_xticks(range(len(lambdas)), [f"{value:g}" for value in lambdas], rotation=45)
         panel.set_xlabel("λ")
+    middle.annotate("test", (0.5, test[0]), (0, 6), textcoords="offset points", color=theme.vermillion)
+    middle.annotate("training", (0.5, train[0]), (0, 6), textcoords="offset points", color=theme.orange)
+    middle.annotate("", (0, test[0]), (0, train[0]), arrowprops={"arrowstyle": "<->", "color": theme.faint})
+    middle.annotate("gap", (0, (test[0] + train[0]) / 2), (4, 0), textcoords="offset points", color=theme.ink)
     left.set(title="norm of the weights", ylabel="‖W‖", ylim=(0, None))
     middle.set(title="loss", ylabel="nats per sample", ylim=(0, None))
-    right.set(title="test error", ylabel="share of 500 digits", ylim=(0, 1))
+    right.set(title="test error", ylabel="share of the test digits", ylim=(0, 1))
     right.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-    middle.legend()
 
 
-def _band(panel: Axes, theme: Theme, found: Sequence[Mapping[str, Any]], name: str, colour: str, label: str) -> None:
-    for wing in found[0]:
-        values = np.array([getattr(one[wing], name) for one in found])
-        low, median, high = np.quantile(values, (0.25, 0.5, 0.75), axis=0)
-        places = np.arange(len(median))
-        panel.plot(places, median, color=colour, label=label if wing == "scratch" else None, **theme.wing(wing))
-        if wing == "scratch":
-            panel.fill_between(places, low, high, color=colour, alpha=0.15, linewidth=0)
+def _band(panel: Axes, theme: Theme, found: Sequence[Mapping[str, Any]], name: str, colour: str) -> Any:
+    """Draw a quantity's median in both wings, with the quartiles; return the median."""
+    for wing in ("torch", "scratch"):
+        low, median, high = np.quantile([getattr(one[wing], name) for one in found], (0.25, 0.5, 0.75), axis=0)
+        panel.plot(range(len(median)), median, color=colour, **theme.wing(wing))
+    panel.fill_between(range(len(median)), low, high, color=colour, alpha=0.15, linewidth=0)
+    return median
