@@ -212,7 +212,7 @@ def points(name: str, sides: tuple[int, int]) -> Array:
 
 def judge_built(built: Mapping[str, Built]) -> list[Claim]:
     """What is proved of the staircases."""
-    used = max(error / bound(*key) for one in built.values() for key, error in one.stairs.items())
+    used = float(np.max([error / bound(*key) for one in built.values() for key, error in one.stairs.items()]))
     counts = sorted({units for one in built.values() for _, units in one.stairs})
     slopes = {
         f"{name} {wing}": float(np.polyfit(np.log(counts), np.log([one.stairs[name, h] for h in counts]), 1)[0])
@@ -220,28 +220,28 @@ def judge_built(built: Mapping[str, Built]) -> list[Claim]:
         for name in TARGETS
         if inputs(name) == 1
     }
-    reached = max(error / epsilon for one in built.values() for (_, epsilon), error in one.steep.items())
+    reached = float(np.max([error / e for one in built.values() for (_, e), error in one.steep.items()]))
     epsilons = sorted({epsilon for one in built.values() for _, epsilon in one.steep}, reverse=True)
     smallest = epsilons[-1]
     needed = ", ".join(f"{name} {units_for(name, smallest)}" for name in TARGETS)
     return [
         Claim(
-            "A staircase of H hard limits is within L/2H of a function of one number with Lipschitz constant L, and within "
-            f"4π/H of the bump, at each of {len(counts)} numbers of units.",
+            "A staircase of H hard limits is within L/2H of a function of one number with Lipschitz constant L, and "
+            f"within 4π/H of the bump, at each of {len(counts)} numbers of units.",
             f"largest share of the bound {used:.6f}, over {len(TARGETS)} functions and both wings",
             used <= 1 + 1e-9,
             {"used": used},
         ),
         Claim(
-            f"That order is right: from {counts[0]} to {counts[-1]} units the error of the sine and of |2x − 1| falls as 1/H, with "
-            "slope −1 ± 0.05 in the log-log chart.",
+            f"That order is right: from {counts[0]} to {counts[-1]} units the error of the sine and of |2x − 1| falls "
+            "as 1/H, with slope −1 ± 0.05 in the log-log chart.",
             "slopes: " + ", ".join(f"{key} {slope:.3f}" for key, slope in slopes.items()),
-            max(abs(slope + 1) for slope in slopes.values()) <= 0.05,
+            all(abs(slope + 1) <= 0.05 for slope in slopes.values()),
             slopes,
         ),
         Claim(
-            "The theorem: for every ε there are enough units, of a continuous φ. Steep logistic units in a staircase, as many "
-            f"as its bound asks for (1.1·L/2ε), come within ε = {', '.join(map(str, epsilons))}.",
+            "The theorem: for every ε there are enough units, of a continuous φ. Steep logistic units in a staircase, "
+            f"as many as its bound asks for (1.1·L/2ε), come within ε = {', '.join(map(str, epsilons))}.",
             f"largest error/ε {reached:.3f}; units for ε = {smallest}: {needed}",
             reached < 1,
             {"reached": reached},

@@ -59,11 +59,11 @@ def draw_learnt(
         for colour, share in zip(theme.colours, curves.values(), strict=False):
             left.plot(steps, share, color=colour, **theme.wing(wing))
     last = float(steps[-1])
-    curves, height = shares["scratch"], 0.0
-    for share, name, colour in sorted(zip([c[-1] for c in curves.values()], curves, theme.colours, strict=False)):
-        interval = rate(round(share * seeds), seeds)
-        height = max(share, height + 0.08)  # labels do not lie on each other
-        at = last * (1.02 + 0.03 * list(curves).index(name))
+    curves, height = shares["scratch"], -0.08
+    ends = [(curve[-1], name, colour) for (name, curve), colour in zip(curves.items(), theme.colours, strict=False)]
+    for i, (end, name, colour) in enumerate(sorted(ends)):
+        interval = rate(round(end * seeds), seeds)
+        at, height = last * (1.02 + 0.03 * i), max(end, height + 0.08)  # neither bars nor labels lie on each other
         left.plot((at, at), (interval.low, interval.high), color=colour, linewidth=2.0)
         left.text(last * 1.15, height, name, va="center", color=colour)
     left.set(xlabel="updates", ylabel="share of seeds", ylim=(0, 1), xlim=(0, last * 1.6))

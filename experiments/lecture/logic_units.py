@@ -133,7 +133,7 @@ def measure_blocked(wing: Wing, seeds: Iterable[int]) -> float:
     steps = (
         wing.learner(make, squared_error, initial(make, seed), lr=1.0).gradients(CORNERS, TARGET) for seed in seeds
     )
-    return max(float(np.abs(step.grads["fc1.weight"]).max()) for step in steps)
+    return float(np.max([np.abs(step.grads["fc1.weight"]).max() for step in steps]))
 
 
 def plane(wing: Wing, make: Make, params: Mapping[str, Array]) -> tuple[Array, Array, Array]:
@@ -181,7 +181,7 @@ def judge_hidden(hand: Mapping[str, Hand], blocked: Mapping[str, float]) -> list
     """Two hidden hard-limit units are enough, but BP cannot find them."""
     answers = ", ".join("".join(map(str, one.answers)) for one in hand.values())
     strays = sum(one.strays for one in hand.values())
-    slope = max(blocked.values())
+    slope = float(np.max([*blocked.values()]))
     return [
         Claim(
             "Two hidden hard-limit units, AND and OR, are enough for XOR: the 2-2-1 net with weights by hand is right "
