@@ -10,10 +10,12 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from experiments.dropout import draw_masks
 from experiments.lecture import thinning_figures as figures
 from experiments.lecture.lab import WINGS, Claim, Lab, sign_test, spread
-from experiments.lecture.thinning_nets import FORMS, Config, Found, Learnt, masks, work
+from experiments.lecture.thinning_nets import FORMS, Config, Found, Learnt, trainer, work
 
 FULL: Final = Config()
 QUICK: Final = Config(images=150, epochs=16, batch=10, rates=(0.4,), seeds=5, draws=4, level=0.2)
@@ -98,11 +100,11 @@ def _row(form: str, found: Sequence[Found], half: int) -> tuple[str, ...]:
     )
 
 
-def _first_mask(config: Config, seed: int) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    drawn = masks("dropout", config, seed, 1, config.batch)
+def _first_mask(config: Config, seed: int) -> NDArray[np.bool_]:
+    """Hidden units that stay in the first update, for its first image."""
+    drawn = draw_masks(trainer("dropout", config, seed), 1, config.batch)
     assert drawn is not None
-    stays: np.ndarray[tuple[int], np.dtype[np.bool_]] = drawn["d1"][0]
-    return stays
+    return drawn["d1"][0]
 
 
 class Compared(NamedTuple):

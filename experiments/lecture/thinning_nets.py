@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments import data
-from experiments.backend import Array, Labels, Masks
+from experiments.backend import Array, Labels
 from experiments.batches import batches, epoch_order
 from experiments.config import MlpConfig
 from experiments.dropout import draw_masks
@@ -147,10 +147,10 @@ def halve(images: Array) -> Array:
     return halved
 
 
-def masks(form: str, config: Config, seed: int, update: int, samples: int) -> Masks | None:
-    """Units that stay in one update, drawn as the trainer draws them: once, for both wings."""
+def trainer(form: str, config: Config, seed: int) -> MlpConfig:
+    """Settings by which the trainer's `draw_masks` drops a network's units: the same ones in both wings."""
     p = config.dropout if form == "dropout" else 0.0
-    return draw_masks(MlpConfig(hidden=(config.hidden,), dropout=p, seed=seed), update, samples)
+    return MlpConfig(hidden=(config.hidden,), dropout=p, seed=seed)
 
 
 def work(config: Config, seed: int) -> Found:
@@ -171,7 +171,7 @@ def learn(
 ) -> tuple[Learnt, dict[str, Array]]:
     """Let one network learn; return how well it does, and its parameters."""
     given = {name: part.x[:, None] if form == "shared" else _flat(part.x) for name, part in images.items()}
-    builder = make(form, config)
+    builder, drops = make(form, config), trainer(form, config, seed)
     learner = wing.learner(builder, lambda w: w.CrossEntropy(), initial(builder, seed), lr=rate)
     x, labels = given["train"], images["train"].labels
     curve, update = [], 0
@@ -180,7 +180,7 @@ def learn(
         total = 0.0
         for chosen in batches(epoch_order(seed, epoch, len(x)), config.batch):
             update += 1
-            step = learner.gradients(x[chosen], labels[chosen], masks(form, config, seed, update, len(chosen)))
+            step = learner.gradients(x[chosen], labels[chosen], draw_masks(drops, update, len(chosen)))
             learner.update(step.grads)
             total += step.loss * len(chosen)
         curve.append(total / len(x))
