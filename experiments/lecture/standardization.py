@@ -9,24 +9,26 @@ import dataclasses
 import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 
 from experiments import data
 from experiments.backend import Array, Labels
-from experiments.lecture.lab import WINGS, Claim, Lab, Wing, epochs, initial
+from experiments.lecture.lab import WINGS, Claim, Lab, Wing, epochs, initial, sign_test
 from experiments.lecture.standardization_figures import draw_clouds, draw_epochs
 from experiments.lecture.standardization_trials import (
     STAGES,
     Shape,
     Trial,
+    Whitened,
     curvatures,
     drift,
     largest,
     shape,
     stages,
     trial,
+    whiten,
 )
 
 
@@ -67,25 +69,9 @@ class Config:
 
 
 FULL: Final = Config()
-QUICK: Final = Config(clouds=6, shares=(1.0, 0.9), images=200, seeds=3, rates=(4.0, 2.0, 8.0), side=14)
-
-
-class Whitened(NamedTuple):
-    """Digits with constant pixels, equalised.
-
-    constant: how many pixels never vary. rank, true_rank: in how many directions the digits do, as the standardiser and
-    as NumPy finds it. finite: whether nothing is NaN or infinite. from_identity: max|cov(z) − I|. inverse: max|x − x′|
-    on the way back. stream: max|z − z′| when learnt batch by batch. values: z.
-    """
-
-    constant: int
-    rank: int
-    true_rank: int
-    finite: bool
-    from_identity: float
-    inverse: float
-    stream: float
-    values: Array
+QUICK: Final = Config(
+    clouds=11, unexplained=3e-3, shares=(1.0, 0.9), images=200, seeds=3, rates=(4.0, 2.0, 8.0), side=14
+)
 
 
 def run(lab: Lab, config: Config) -> list[Claim]:
@@ -189,29 +175,6 @@ def perceptron(config: Config, seed: int) -> Trial:
     return trial(pixels[: config.images], learn, lambda _: config.rates, config.loss, config.limit)
 
 
-def whiten(wing: Wing, x: Array, batch: int) -> Whitened:
-    """Equalise inputs (N, D) some of which are constant, in one go and batch by batch, and go back."""
-
-    def make() -> Any:
-        return wing.library.Standardizer(x.shape[1], "equalized", dtype=wing.dtype())
-
-    whole, stream = make().fit(wing.give(x)), make()
-    for first in range(0, len(x), batch):
-        stream.partial_fit(wing.give(x[first : first + batch]))
-    z = wing.take(whole.transform(wing.give(x)))
-    back, streamed = wing.take(whole.inverse_transform(wing.give(z))), wing.take(stream.transform(wing.give(x)))
-    return Whitened(
-        int((np.ptp(x, axis=0) == 0).sum()),
-        whole.rank,
-        int(np.linalg.matrix_rank(x - x.mean(axis=0))),
-        bool(np.isfinite(z).all() and np.isfinite(back).all()),
-        float(np.abs(z.T @ z / len(z) - np.eye(z.shape[1])).max()),
-        float(np.abs(back - x).max()),
-        float(np.abs(streamed - z).max()) if streamed.shape == z.shape else math.inf,
-        z,
-    )
-
-
 def judge(
     shapes: Mapping[str, Sequence[Mapping[str, Shape]]],
     linear: Sequence[Trial],
@@ -230,7 +193,10 @@ def judge(
     one = float(np.abs(kappa["equalized"] - 1).max())
     counts = {stage: np.array([_epochs(linear, wing.name, stage) for wing in WINGS]) for stage in STAGES}
     coincide = largest(drift(*(t.learnt[w.name][s].losses for s in STAGES[1:3])) for t in linear for w in WINGS)
+    # Now and then a target happens to lie along the steep direction, where one step does it even with the mean.
+    p = largest(sign_test(*pair) for pair in zip(counts["original"], counts["centered"], strict=True))
     fewer, as_many = counts["original"] / counts["centered"], counts["decorrelated"] == counts["centered"]
+    typical = float(np.median(fewer, axis=1).min())
     deep = {stage: np.array([_epochs(mlp, wing.name, stage) for wing in WINGS]) for stage in STAGES}
     first, last = deep["original"] / deep["centered"], deep["centered"] / deep["equalized"]
     drifts = largest(t.drift for t in [*linear, *mlp])
@@ -257,12 +223,12 @@ def judge(
             {"gain": gain.min(), "same": same, "one": one},
         ),
         Claim(
-            "So a linear unit, at its own best rate, needs at most half the epochs without the mean, just as many when "
-            f"decorrelated (the same loss after each, to 1e-9), and 1 when equalised; in all {clouds} clouds.",
-            f"{fewer.min():.3g} to {fewer.max():.3g} times fewer; losses {coincide:.1e} apart; "
-            f"{counts['equalized'].min():g} to {counts['equalized'].max():g}",
-            fewer.min() >= 2 and as_many.all() and coincide <= 1e-9 and (counts["equalized"] == 1).all(),
-            {"fewer": fewer.min(), "coincide": coincide, "equalized": counts["equalized"].max()},
+            "So a linear unit, at its own best rate, needs fewer epochs without the mean (in the median at most 1/3; "
+            f"sign test over {clouds} clouds, p < 0.01), as many decorrelated (the same losses, to 1e-9), 1 equalised.",
+            f"{typical:.3g} times fewer ({fewer.min():.3g} to {fewer.max():.3g}), p = {p:.1e}; "
+            f"losses {coincide:.1e} apart; {counts['equalized'].min():g} to {counts['equalized'].max():g}",
+            typical >= 3 and p < 0.01 and as_many.all() and coincide <= 1e-9 and (counts["equalized"] == 1).all(),
+            {"fewer": typical, "p": p, "coincide": coincide, "equalized": counts["equalized"].max()},
         ),
         Claim(
             "A perceptron on the digits, at its own best rate, needs fewer epochs without the mean, and at most half "

@@ -3,7 +3,7 @@
 import functools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -40,6 +40,24 @@ class Trial(NamedTuple):
     learnt: Mapping[str, Mapping[str, Learnt]]
     apart: float
     drift: float
+
+
+class Whitened(NamedTuple):
+    """Digits with constant pixels, equalised.
+
+    constant: how many pixels never vary. rank, true_rank: in how many directions the digits do, as the standardiser and
+    as NumPy finds it. finite: whether nothing is NaN or infinite. from_identity: max|cov(z) − I|. inverse: max|x − x′|
+    on the way back. stream: max|z − z′| when learnt batch by batch. values: z.
+    """
+
+    constant: int
+    rank: int
+    true_rank: int
+    finite: bool
+    from_identity: float
+    inverse: float
+    stream: float
+    values: Array
 
 
 def stages(wing: Wing, x: Array) -> dict[str, Array]:
@@ -120,6 +138,29 @@ def drift(ours: Sequence[float], twin: Sequence[float]) -> float:
     if not ours or len(twin) < falling:
         return math.inf
     return float(np.abs(np.subtract(ours[:falling], twin[:falling])).max() / ours[0])
+
+
+def whiten(wing: Wing, x: Array, batch: int) -> Whitened:
+    """Equalise inputs (N, D) some of which are constant, in one go and batch by batch, and go back."""
+
+    def make() -> Any:
+        return wing.library.Standardizer(x.shape[1], "equalized", dtype=wing.dtype())
+
+    whole, stream = make().fit(wing.give(x)), make()
+    for first in range(0, len(x), batch):
+        stream.partial_fit(wing.give(x[first : first + batch]))
+    z = wing.take(whole.transform(wing.give(x)))
+    back, streamed = wing.take(whole.inverse_transform(wing.give(z))), wing.take(stream.transform(wing.give(x)))
+    return Whitened(
+        int((np.ptp(x, axis=0) == 0).sum()),
+        whole.rank,
+        int(np.linalg.matrix_rank(x - x.mean(axis=0))),
+        bool(np.isfinite(z).all() and np.isfinite(back).all()),
+        float(np.abs(z.T @ z / len(z) - np.eye(z.shape[1])).max()),
+        float(np.abs(back - x).max()),
+        float(np.abs(streamed - z).max()) if streamed.shape == z.shape else math.inf,
+        z,
+    )
 
 
 def largest(values: Iterable[float]) -> float:
