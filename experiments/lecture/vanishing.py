@@ -267,9 +267,9 @@ def judge(runs: Runs, apart: float) -> list[Claim]:
             {"small_highest": small.max(), "large_lowest": large.min()},
         ),
         Claim(
-            "Raw pixels, 0 to 255, make at least 90 % of the first layer's sigmoid units flat, standardised ones at "
-            f"most 5 %; so the layer leaves at most 1/4 as much of δ, in all {seeds} seeds.",
-            f"flat {_words(flat)} against {_words(steep)}; as much of δ {_words(less)}",
+            "Raw pixels, 0 to 255, make at least 90% of the first layer's sigmoid units flat, standardised ones at "
+            f"most 5%; so the layer leaves at most 1/4 as much of δ, in all {seeds} seeds.",
+            f"flat {_words(flat)} against {_words(steep)}; the layer leaves {_words(less)} times as much",
             flat.min() >= 0.9 and steep.max() <= 0.05 and less.max() <= 1 / 4,
             {"raw": flat.min(), "standardised": steep.max(), "less": less.max()},
         ),
