@@ -7,7 +7,7 @@ has no effect and learns nothing; and that both learn to read the digits, togeth
 import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,18 +15,9 @@ from numpy.typing import NDArray
 from experiments import data
 from experiments.backend import Array, Labels
 from experiments.lecture import lenet5_figures as figures
-from experiments.lecture.lab import WINGS, Claim, Lab, Make, Wing, epochs, initial, most_apart
+from experiments.lecture.lab import WINGS, Claim, Lab, Wing, epochs, initial, most_apart
+from experiments.lecture.lenet5_counts import PAPER, Count, count, dense, make, rows, table
 
-PAPER: Final[Mapping[str, tuple[tuple[int, ...], int, int]]] = {
-    "c1": ((6, 28, 28), 156, 122_304),
-    "s2": ((6, 14, 14), 12, 5_880),
-    "c3": ((16, 10, 10), 1_516, 151_600),
-    "s4": ((16, 5, 5), 32, 2_000),
-    "c5": ((120, 1, 1), 48_120, 48_120),
-    "f6": ((84,), 10_164, 10_164),
-}
-"""LeCun et al. 1998, section II.B: maps and their size, trainable parameters, connections. The output is not here: the
-paper's has nothing to train; ours is linear."""
 SAME: Final = 1e-9
 """How far the wings may drift apart in float64 over some hundred updates of numbers of order 1."""
 WELL: Final = 0.08
@@ -65,14 +56,6 @@ class Config:
 
 FULL: Final = Config()
 QUICK: Final = Config(images=320, epochs=3, batch=16, lr=0.005, seeds=1, error=0.3)
-
-
-class Count(NamedTuple):
-    """One layer: the shape of its output, its trainable parameters, its connections."""
-
-    shape: tuple[int, ...]
-    parameters: int
-    connections: int
 
 
 class Absent(NamedTuple):
@@ -118,7 +101,7 @@ def run(lab: Lab, config: Config) -> list[Claim]:
     lab.table(
         "LeNet-5, in both wings and in the paper",
         ("layer", "maps", "parameters", "paper", "connections", "paper"),
-        _rows(counts["scratch"]),
+        rows(counts["scratch"]),
     )
     ours = counts["scratch"]
     lab.figure(
@@ -150,39 +133,6 @@ def run(lab: Lab, config: Config) -> list[Claim]:
         alt="Rows of small pictures: the input, the maps of C1, S2, C3, S4, the units of C5 and F6, ten outputs.",
     )
     return judge(counts, tables, dense(), found, config)
-
-
-def make(w: Any, dtype: Any, rng: Any) -> Any:
-    """LeNet-5 of either wing, as the paper has it; ten linear outputs."""
-    return w.LeNet5(dtype=dtype, rng=rng)
-
-
-def count(wing: Wing) -> dict[str, Count]:
-    """Sizes and counts of the layers, the squashing functions left out."""
-    layers = wing.library.summarize(wing.build(make), (1, 32, 32)).layers
-    return {
-        one.name: Count(tuple(one.output_shape), one.parameters, one.connections)
-        for one in layers
-        if one.name in (*PAPER, "output")
-    }
-
-
-def dense() -> dict[str, int]:
-    """Parameters of C3 in each wing if it saw all maps of S2."""
-    every: Make = lambda w, dtype, rng: w.LeNet5(dense_c3=True, dtype=dtype, rng=rng)  # noqa: E731
-    return {
-        wing.name: sum(
-            one.parameters for one in wing.library.summarize(wing.build(every), (1, 32, 32)).layers if one.name == "c3"
-        )
-        for wing in WINGS
-    }
-
-
-def table(wing: Wing) -> NDArray[np.bool_]:
-    """The S2-C3 table (16, 6) as the wing's own C3 holds it: scratch has the slide's grid, torch the paper's lists."""
-    net = wing.build(make)
-    layer = net.layers["c3"] if wing.name == "scratch" else net.c3
-    return wing.take(layer.connections)
 
 
 def images(config: Config) -> tuple[Array, Labels, Array, Labels]:
@@ -234,16 +184,6 @@ def absent_links(wing: Wing, params: Mapping[str, Array], links: NDArray[np.bool
     )
 
 
-def _rows(counts: Mapping[str, Count]) -> list[tuple[str, ...]]:
-    rows = []
-    for name, one in counts.items():
-        maps, *size = one.shape
-        paper = [f"{number:,}" for number in PAPER[name][1:]] if name in PAPER else ["0 (RBF)", "840 (RBF)"]
-        shape = f"{maps}@{'×'.join(map(str, size))}" if size else str(maps)
-        rows.append((name.upper(), shape, f"{one.parameters:,}", paper[0], f"{one.connections:,}", paper[1]))
-    return rows
-
-
 def judge(
     counts: Mapping[str, Mapping[str, Count]],
     tables: Mapping[str, NDArray[np.bool_]],
@@ -253,7 +193,11 @@ def judge(
 ) -> list[Claim]:
     """The paper's counts, the table, absent links, learning, and whether the wings agree."""
     right = {wing: all(of.get(name) == Count(*one) for name, one in PAPER.items()) for wing, of in counts.items()}
-    totals = [sum(of[name][i] for name in PAPER) for of in counts.values() for i in (1, 2)]
+    totals = [
+        total
+        for of in counts.values()
+        for total in (sum(of[name].parameters for name in PAPER), sum(of[name].connections for name in PAPER))
+    ]
     ours, theirs = tables["scratch"], tables["torch"]
     sums = np.bincount(ours.sum(axis=1), minlength=7).tolist()
     kinds = len(np.unique(ours, axis=0))
@@ -289,7 +233,7 @@ def judge(
         ),
         Claim(
             "A link that is not in the table is not there: its gradient and what it stores after learning are exactly "
-            f"0, and {FOREIGN:g} in its place changes no output in a single bit; every link of the table has a gradient.",
+            f"0, and {FOREIGN:g} in its place changes no output in a bit; every link of the table has a gradient.",
             f"gradient {worst[0]:g}, weight {worst[1]:g}, change {worst[2]:g}; the table's smallest {least:.1e}",
             worst == [0, 0, 0] and least > 0,
             {"gradient": worst[0], "weight": worst[1], "effect": worst[2], "present": least},

@@ -29,8 +29,8 @@ _STEPS: Final = {
     "c3": "convolution",
     "s4": "sub-sampling",
     "c5": "convolution",
-    "f6": "full connection",
-    "output": "full connection",
+    "f6": "full",
+    "output": "full",
 }
 
 
@@ -67,20 +67,11 @@ def architecture(
         label = f"{maps}@{size}×{size}" if size and maps > 1 else f"{size}×{size}" if size else f"{maps}"
         ax.text(x + width / 2, height + 2.5, f"{name.upper()}\n{label}", ha="center", va="bottom", fontsize=9.5)
         if name in _STEPS:
-            middle = (before + x) / 2
             ax.annotate("", (x - 0.8, 0), (before + 0.8, 0), arrowprops={"arrowstyle": "->", "color": theme.faint})
-            del middle
-            ax.text(
-                x + width / 2,
-                -27,
-                f"{_STEPS[name]}\n{parameters[name]:,}",
-                ha="center",
-                va="top",
-                fontsize=8,
-                color=theme.ink,
-            )
+            step = f"{_STEPS[name]}\n{parameters[name]:,}"
+            ax.text(x + width / 2, -27, step, ha="center", va="top", fontsize=8)
         before = x + width
-        x = before + 7
+        x = before + (7 if size else 9)
     ax.text(-1, -27, "parameters", ha="left", va="top", fontsize=8, color=theme.faint, linespacing=2)
     ax.set(xlim=(-2, before + 2), ylim=(-36, 34), aspect="equal")
     ax.axis("off")
@@ -128,25 +119,27 @@ def digit(figure: Figure, theme: Theme, maps: Mapping[str, Array], apart: Mappin
         "f6_f": 0.7,
         "output": 1.2,
     }
-    axes = figure.subplots(len(LAYERS), 1, height_ratios=[heights[name] for name in LAYERS])
-    for ax, (name, called) in zip(axes, LAYERS.items(), strict=True):
+    axes = figure.subplots(len(LAYERS), 2, height_ratios=[heights[name] for name in LAYERS], width_ratios=(1, 0.12))
+    for (ax, beside), (name, called) in zip(axes, LAYERS.items(), strict=True):
         values = maps[name]
+        if name == "output":
+            ax.bar(range(len(values)), values, color=[theme.orange if value > 0 else theme.blue for value in values])
+            ax.axhline(0, color=theme.faint, linewidth=0.8)
+            ax.set_xticks(range(len(values)))
+        else:
+            end = float(np.abs(values).max())
+            picture = mosaic(values, {"c5_f": 40, "f6_f": 42}.get(name, 16))
+            ax.imshow(picture, cmap=cmap, vmin=-end, vmax=end, interpolation="none")
+            ax.set_anchor("W")
+            ax.set_xticks([])
+        ax.set_yticks([])
         ax.grid(False)
         ax.spines[:].set_visible(False)
         ax.tick_params(length=0)
-        if name == "output":
-            colours = [theme.orange if value > 0 else theme.blue for value in values]
-            ax.bar(range(len(values)), values, color=colours)
-            ax.axhline(0, color=theme.faint, linewidth=0.8)
-            ax.set(xticks=range(len(values)), yticks=[])
-        else:
-            picture = mosaic(values, {"c5_f": 40, "f6_f": 42}.get(name, 16))
-            end = float(np.abs(values).max())
-            ax.imshow(picture, cmap=cmap, vmin=-end, vmax=end, interpolation="nearest", rasterized=True)
-            ax.set(xticks=[], yticks=[])
         ax.set_ylabel(f"{called}\n{size(values)}", rotation=0, ha="right", va="center", labelpad=8)
-        ax.text(1.02, 0.5, f"{apart[name]:.0e}", transform=ax.transAxes, va="center", color=theme.faint, fontsize=9)
-    axes[0].text(1.02, 1.05, "torch − scratch", transform=axes[0].transAxes, color=theme.faint, fontsize=9)
+        beside.text(1, 0.5, f"{apart[name]:.0e}" if apart[name] else "0", ha="right", va="center", color=theme.faint)
+        beside.axis("off")
+    axes[0, 1].set_title("torch −\nscratch", loc="right", fontsize=9, color=theme.faint)
 
 
 def mosaic(values: Array, columns: int) -> Array:

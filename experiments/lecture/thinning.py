@@ -104,7 +104,8 @@ def _first_mask(config: Config, seed: int) -> NDArray[np.bool_]:
     """Hidden units that stay in the first update, for its first image."""
     drawn = draw_masks(trainer("dropout", config, seed), 1, config.batch)
     assert drawn is not None
-    return drawn["d1"][0]
+    stays: NDArray[np.bool_] = drawn["d1"][0]
+    return stays
 
 
 class Compared(NamedTuple):

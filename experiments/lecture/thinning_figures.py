@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
-from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -49,16 +48,15 @@ def _network(ax: Any, theme: Theme, stays: NDArray[np.bool_], colour: str, share
     units, classes = len(stays), 4
     places = (_DRAWN - units) / 2 + np.arange(units)
     outputs = (_DRAWN - 1) / 2 + 1.4 * (np.arange(classes) - (classes - 1) / 2)
-    links, paints = [], []
+    kinds: dict[str, list[tuple[float, float, int]]] = {}  # (from, to, row) by colour: few paths, for a small file
     for unit, place in enumerate(places):
         if stays[unit]:
-            window = range(unit, unit + len(shared)) if shared else range(_DRAWN)
-            links += [((pixel, 0), (place, 1)) for pixel in window]
-            paints += list(shared) or [colour] * _DRAWN
-            links += [((place, 1), (output, 2)) for output in outputs]
-            paints += [theme.faint if shared else colour] * classes
-    width = [1.6 if shared and paint != theme.faint else 0.6 for paint in paints]
-    ax.add_collection(LineCollection(links, colors=paints, linewidths=width, alpha=0.8, zorder=1))
+            for pixel, paint in enumerate(shared or [colour] * _DRAWN):
+                kinds.setdefault(paint, []).append((unit + pixel if shared else pixel, place, 0))
+            kinds.setdefault(theme.faint if shared else colour, []).extend((place, output, 1) for output in outputs)
+    for paint, links in kinds.items():
+        lines = [[(below, row), (above, row + 1), (np.nan, np.nan)] for below, above, row in links]
+        ax.plot(*np.concatenate(lines).T, color=paint, linewidth=1.8 if paint in shared else 0.6, alpha=0.8, zorder=1)
     for xs, height in ((np.arange(_DRAWN), 0), (places, 1), (outputs, 2)):
         ax.scatter(xs, np.full(len(xs), height), s=90, facecolor=theme.page, edgecolor=theme.ink, zorder=2)
     ax.scatter(
@@ -75,11 +73,11 @@ def errors(figure: Figure, theme: Theme, found: Sequence[Found]) -> None:
         # Side by side where two networks have as many parameters.
         x = count * {"full": 0.9, "dropout": 1.11, "small": 0.9, "shared": 1.11}[form]
         ours, theirs = ([100 * net[wing.name].error["test"] for net in nets] for wing in WINGS)
-        left.scatter([x] * len(ours), ours, s=26, color=colour[form], alpha=0.35, linewidth=0)
-        left.scatter([x] * len(theirs), theirs, s=26, facecolor="none", edgecolor=colour[form], linewidth=0.8)
+        left.plot([x] * len(ours), ours, "o", color=colour[form], markersize=5, alpha=0.35, markeredgewidth=0)
+        left.plot([x] * len(theirs), theirs, "o", markersize=5, mfc="none", mec=colour[form], markeredgewidth=0.8)
         median = float(np.median(ours))
         left.plot([x / 1.12, x * 1.12], [median, median], color=colour[form], linewidth=2.5)
-        side, anchor = (1.25, "left") if form in ("shared", "dropout") else (1 / 1.25, "right")
+        side, anchor = (1 / 1.25, "right") if form == "full" else (1.25, "left")
         left.text(x * side, median, NAMES[form], color=colour[form], ha=anchor, va="center")
         for part, offset, alpha in (("train", 0.2, 0.45), ("test", -0.2, 1.0)):
             middle = spread([100 * net["scratch"].error[part] for net in nets])
@@ -88,7 +86,7 @@ def errors(figure: Figure, theme: Theme, found: Sequence[Found]) -> None:
             right.plot([middle.lower, middle.upper], [y, y], color=theme.ink, linewidth=1.2)
             kind = "training" if part == "train" else "test"
             right.text(middle.upper + 0.8, y, f"{kind} {middle.median:.1f}", va="center", fontsize=8.5)
-    left.set(xscale="log", xlabel="parameters", ylabel="test error (%)", title="fewer weights", xlim=(500, 3e5))
+    left.set(xscale="log", xlabel="parameters", ylabel="test error (%)", title="fewer weights", xlim=(800, 5e5))
     left.set_ylim(bottom=0)
     right.set(xlabel="error (%)", title="training and test", xlim=(0, 60))
     right.set_yticks(range(len(FORMS)), [NAMES[form] for form in reversed(FORMS)])
@@ -99,16 +97,14 @@ def errors(figure: Figure, theme: Theme, found: Sequence[Found]) -> None:
 def dropout(figure: Figure, theme: Theme, found: Sequence[Found], shares: Sequence[float]) -> None:
     """Draw each seed's loss gap without and with dropout, beside test error against units crossed out."""
     colour, (left, right) = colours(theme), figure.subplots(1, 2, width_ratios=(1, 1.5))
-    for one in found:
-        for wing in WINGS:
-            left.plot(
-                [0, 1],
-                [one.learnt[form][wing.name].gap for form in ("full", "dropout")],
-                color=theme.faint,
-                **{**theme.wing(wing.name), "linewidth": 2.5 if wing.name == "scratch" else 0.9},
-            )
-        for place, form in enumerate(("full", "dropout")):
-            left.plot(place, one.learnt[form]["scratch"].gap, "o", color=colour[form], markersize=4, zorder=4)
+    ends = ("full", "dropout")
+    for wing in WINGS:
+        lines = [(*(one.learnt[form][wing.name].gap for form in ends), np.nan) for one in found]
+        style = {**theme.wing(wing.name), "linewidth": 2.5 if wing.name == "scratch" else 0.9}
+        left.plot([0, 1, np.nan] * len(found), np.concatenate(lines), color=theme.faint, **style)
+    for place, form in enumerate(ends):
+        values = [one.learnt[form]["scratch"].gap for one in found]
+        left.plot([place] * len(values), values, "o", color=colour[form], markersize=4, zorder=4)
     left.set(title="gap between the losses", ylabel="test − training loss (nats)", xlim=(-0.3, 1.3))
     left.set_ylim(bottom=0)
     left.set_xticks([0, 1], ["full", "dropout"])
