@@ -16,7 +16,7 @@ def draw(lab: Lab, pictures: Mapping[str, Array], found: Mapping[str, Sequence[S
     lab.figure(
         "maps",
         lambda figure, theme: draw_maps(figure, theme, pictures),
-        size=(8, 2.4),
+        size=(8, 1.9),
         caption="One map of LeNet-5's C1 for a digit, and the same map shrunk in four ways.",
         alt="A digit, its feature map of 24×24 units, and four maps of 12×12 units made from it.",
     )
@@ -24,7 +24,7 @@ def draw(lab: Lab, pictures: Mapping[str, Array], found: Mapping[str, Sequence[S
         "moved",
         lambda figure, theme: draw_moved(figure, theme, found),
         size=(8, 3.4),
-        caption="Digits moved by one pixel; a dot per seed (torch's on scratch's), a line at the median. Left: how "
+        caption="Digits moved by one pixel; a stroke per seed (torch's on scratch's), a line at the median. Left: how "
         "much of the change in C1's maps is left behind each way to shrink them. Right: what trained networks misread.",
         alt="Left: stride at 1, the poolings between 0.8 and 1. Right: stride errs most, average and maximum least.",
     )
@@ -45,13 +45,11 @@ def draw_moved(figure: Figure, theme: Theme, found: Mapping[str, Sequence[Seed]]
     left, right = figure.subplots(1, 2)
     for place, (kind, colour) in enumerate(zip(KINDS, theme.colours, strict=False)):
         for wing, seeds in found.items():
-            style = {"ms": 9, "alpha": 0.35} if wing == "scratch" else {"ms": 3}
-            for axes, values in (
-                (left, [seed.kept[kind] for seed in seeds]),
-                (right, [100 * seed.errors[kind][1] for seed in seeds]),
-            ):
-                axes.plot(np.full(len(values), place), values, "o", color=colour, mew=0, **style)
-                axes.plot((place - 0.3, place + 0.3), 2 * (np.median(values),), color=theme.ink, linewidth=1)
+            kept, errors = [seed.kept[kind] for seed in seeds], [100 * seed.errors[kind][1] for seed in seeds]
+            for axes, values in ((left, kept), (right, errors)):
+                strokes = [[(place - 0.15, value), (place + 0.15, value), (np.nan, np.nan)] for value in values]
+                axes.plot(*np.concatenate(strokes).T, color=colour, **theme.wing(wing))
+                axes.plot((place - 0.35, place + 0.35), (np.median(values),) * 2, color=theme.ink, linewidth=1)
     left.set(title="change of the maps, after / before", ylabel="ratio")
     right.set(title="misread of the moved test digits", ylabel="error (%)")
     for axes in (left, right):
