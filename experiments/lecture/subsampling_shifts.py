@@ -240,7 +240,7 @@ def judge_shifts(found: Mapping[str, Sequence[Seed]], level: float) -> list[Clai
             "not help (median within 5%).",
             "change kept, medians: "
             + ", ".join(f"{k} {np.median(v):.3f}" for k, v in kept["scratch"].items())
-            + f"; p ≤ {np.max(list(p_kept.values())):.2g}",
+            + f"; p ≤ {np.max(list(p_kept.values())):.3g}",
             all(value <= level for value in p_kept.values())
             and all(abs(np.median(one["stride"]) - 1) <= 0.05 for one in kept.values()),
             {f"{kind} {wing}": float(np.median(v)) for wing, one in kept.items() for kind, v in one.items()},
@@ -251,7 +251,7 @@ def judge_shifts(found: Mapping[str, Sequence[Seed]], level: float) -> list[Clai
             "medians: "
             + ", ".join(f"{kind} {np.median(v):.1%}" for kind, v in error["scratch"].items())
             + "; fewer than stride in "
-            + ", ".join(f"{kind} {fewer[kind]} (p = {p[kind]:.2g})" for kind in POOLINGS),
+            + ", ".join(f"{kind} {fewer[kind]} (p = {p[kind]:.3g})" for kind in POOLINGS),
             all(p[kind] <= level for kind in names),
             {f"{kind} {wing}": float(np.median(v)) for wing, one in error.items() for kind, v in one.items()},
         ),
