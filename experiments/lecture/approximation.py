@@ -31,7 +31,7 @@ from experiments.lecture.approximation_staircase import (
 from experiments.lecture.lab import WINGS, Claim, Lab, Make, Wing, epochs, initial
 
 NAMES: Final = (*TARGETS, "step")
-_POINTS: Final = 161
+_POINTS: Final = 121
 """Per curve of a figure."""
 
 
@@ -58,7 +58,7 @@ class Config:
 
 FULL: Final = Config()
 QUICK: Final = Config(
-    trained=(2, 8, 32), built=(8, 16, 32, 64), epsilons=(0.1,), seeds=2, updates=200, points=(1001, 41)
+    trained=(2, 8, 32), built=(8, 16, 32, 64), epsilons=(0.1,), seeds=2, updates=250, points=(1001, 41)
 )
 
 

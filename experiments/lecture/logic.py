@@ -53,11 +53,11 @@ class Config:
     seeds: int = 100
     updates: int = 500
     rates: tuple[float, ...] = (0.125, 0.25, 0.5, 1.0, 2.0)
-    rate_seeds: int = 20
+    rate_seeds: int = 40
 
 
 FULL: Final = Config()
-QUICK: Final = Config(seeds=12, updates=250, rates=(0.5, 1.0), rate_seeds=2)
+QUICK: Final = Config(seeds=14, updates=250, rates=(0.5, 1.0), rate_seeds=2)
 
 
 class Learnt(NamedTuple):
@@ -93,7 +93,7 @@ def run(lab: Lab, config: Config) -> list[Claim]:
         lambda figure, theme: draw_units(figure, theme, named),
         size=(8, 2.4),
         caption="What one hard-limit unit says (shaded: 1), with the weights that the perceptron rule found. "
-        "For XOR there are none: every line leaves a corner on the wrong side.",
+        "For XOR there are none: each of these lines, and any other, has a corner on the wrong side.",
         alt="The unit square with a line for AND, OR and NOT; for XOR three lines, each wrong at one corner.",
     )
     lab.figure(
