@@ -32,7 +32,7 @@ def built(wing: str) -> Built:
 def right(name: str, units: int) -> Fit:
     """A net whose error is as it should be."""
     sup = 0.51 if name == "step" else {2: 0.4, 8: 0.05, 32: 0.04}[units]
-    return Fit(sup, sup / 10, 0.0, np.linspace(0, 1, 5))
+    return Fit(sup, np.linspace(0, 1, 5))
 
 
 def measured() -> dict[str, Any]:

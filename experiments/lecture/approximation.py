@@ -63,11 +63,9 @@ QUICK: Final = Config(
 
 
 class Fit(NamedTuple):
-    """A trained net: sup error, mean error, J after the last update, and what it says along the cube's grid."""
+    """A trained net: its sup error, and what it says over the cube's grid."""
 
     sup: float
-    mean: float
-    loss: float
     output: Array
 
 
@@ -108,14 +106,19 @@ def draw(lab: Lab, config: Config, best: Mapping[tuple[str, int], Mapping[str, F
     some = [h for h in config.trained if h in (2, 4, 8)]
     most = config.trained[-1]
     x = np.linspace(0, 1, _POINTS)[:, None]
+
+    def said(name: str, units: int) -> list[Array]:
+        at = points(name, config.points)[:, 0]
+        return [np.interp(x[:, 0], at, fit.output) for fit in best[name, units].values()]
+
     stairs = {
         f"{h} units": [output(wing, "Threshold", staircase("sin 2πx", h), x)[:, 0] for wing in WINGS]
         for h in config.built[1:4:2]
     }
     panels = {
         "sin 2πx, staircase": (value("sin 2πx", x)[:, 0], stairs),
-        "sin 2πx, trained": (value("sin 2πx", x)[:, 0], {f"{h} units": _both(best["sin 2πx", h]) for h in some}),
-        "step, trained": (value("step", x)[:, 0], {f"{most} units": _both(best["step", most])}),
+        "sin 2πx, trained": (value("sin 2πx", x)[:, 0], {f"{h} units": said("sin 2πx", h) for h in some}),
+        "step, trained": (value("step", x)[:, 0], {f"{most} units": said("step", most)}),
     }
     lab.figure(
         "fits",
@@ -125,13 +128,10 @@ def draw(lab: Lab, config: Config, best: Mapping[tuple[str, int], Mapping[str, F
         "and the one nearest to a step, which no continuous F can follow at the jump.",
         alt="A sine with staircases of two widths, a sine with trained nets that come nearer with more units, a step.",
     )
-    grid = points("bump", config.points)
+    grid, tiles = points("bump", config.points), config.built[-3]
     bumps = {
         "f": value("bump", grid)[:, 0],
-        **{
-            f"staircase, {h}": output(WINGS[0], "Threshold", staircase("bump", h), grid)[:, 0]
-            for h in config.built[-3:-2]
-        },
+        f"staircase, {tiles}": output(WINGS[0], "Threshold", staircase("bump", tiles), grid)[:, 0],
         **{f"trained, {h}": best["bump", h]["scratch"].output for h in (*some[-2:], most)},
     }
     lab.figure(
@@ -167,14 +167,12 @@ def train(wing: Wing, name: str, units: int, seed: int, config: Config) -> Fit:
         make, squared_error, start(make, seed, config.wide), lr=config.rate, momentum=config.momentum
     )
     learning = epochs(learner, x, target, batch_size=len(x), seed=seed)
-    loss = float("inf")
     for update in range(config.updates):
         learner.lr = config.rate / units * (1 + np.cos(np.pi * update / config.updates)) / 2
-        loss = next(learning)
+        next(learning)
     x = points(name, config.points)
     said = learner.predict(x)
-    error = np.abs(said - value(name, x))
-    return Fit(float(error.max()), float(error.mean()), loss, said[:, 0])
+    return Fit(float(np.abs(said - value(name, x)).max()), said[:, 0])
 
 
 def start(make: Make, seed: int, wide: float) -> dict[str, Array]:
@@ -282,12 +280,6 @@ def judge_step(config: Config, built: Mapping[str, Built], fits: Fits) -> list[C
 
 def _net(width: int, units: int) -> Make:
     return lambda w, d, rng: w.MLP((width, units, 1), w.Tanh, dtype=d, rng=rng)
-
-
-def _both(fit: Mapping[str, Fit]) -> list[Array]:
-    """What both wings' nets say at the points that are drawn."""
-    x = np.linspace(0, 1, _POINTS)
-    return [np.interp(x, np.linspace(0, 1, len(one.output)), one.output) for one in fit.values()]
 
 
 def _each(ratios: Mapping[str, float]) -> str:
