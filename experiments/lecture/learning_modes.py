@@ -57,6 +57,10 @@ class Config:
         """Samples per update, as long as there are no copies."""
         return {"batch": self.samples, "mini-batch": self.mini, "online": 1}[mode]
 
+    def patience(self, mode: str) -> int:
+        """Epochs after which a run is given up."""
+        return self.batch_patience if mode == "batch" else self.online_patience
+
     def sizes(self) -> tuple[int, ...]:
         """1, 2, 4, … and N: the batches whose gradients and memory are compared."""
         return (*(2**k for k in range(self.samples.bit_length()) if 2**k < self.samples), self.samples)
@@ -105,7 +109,7 @@ def tune(config: Config, seed: int) -> dict[str, list[float]]:
             batch_size=config.batch_size(mode),
             seed=seed,
             threshold=config.threshold,
-            patience=config.batch_patience if mode == "batch" else config.online_patience,
+            patience=config.patience(mode),
         )
         runs = [go(learner(WINGS[0], config, seed, lr)) for lr in config.rates]
         epochs[mode] = [float(one.epochs[-1]) if one.reached else np.inf for one in runs]
@@ -120,11 +124,12 @@ def measure(config: Config, rates: Mapping[str, float], seed: int) -> dict[str, 
     for wing in WINGS:
         fresh = functools.partial(learner, wing, config, seed)
         go = functools.partial(descend, x=x, labels=labels, seed=seed, threshold=config.threshold)
-        once = {mode: go(fresh(rates[mode]), batch_size=size) for mode, size in sizes.items()}
+        until = {mode: 4.0 * config.patience(mode) for mode in MODES}  # the tuning's is for good rates alone
+        once = {mode: go(fresh(rates[mode]), batch_size=size, patience=until[mode]) for mode, size in sizes.items()}
         again = functools.partial(go, copies=config.copies)
         everything = config.copies * config.samples
         copied = {
-            mode: again(fresh(rates[mode]), batch_size=everything if mode == "batch" else size)
+            mode: again(fresh(rates[mode]), batch_size=everything if mode == "batch" else size, patience=until[mode])
             for mode, size in sizes.items()
         }
         patience = 2 * float(once["batch"].epochs[-1])
