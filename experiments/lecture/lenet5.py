@@ -203,10 +203,11 @@ def judge(
     kinds = len(np.unique(ours, axis=0))
     saved = {wing: of - counts[wing]["c3"].parameters for wing, of in dense_c3.items()}
     absent = [one.learnt[wing.name].absent for one in found for wing in WINGS]
-    worst = [max(of) for of in zip(*((a.gradient, a.weight, a.effect) for a in absent), strict=True)]
-    least = min(one.present for one in absent)
+    worst = np.max([(a.gradient, a.weight, a.effect) for a in absent], axis=0).tolist()  # unlike max, NaN stays
+    least = float(np.min([one.present for one in absent]))
     errors = [[one.learnt[wing.name].error[-1] for one in found] for wing in WINGS]
-    apart, maps_apart = max(one.apart for one in found), max(max(one.maps_apart.values()) for one in found)
+    apart = float(np.max([one.apart for one in found]))
+    maps_apart = float(np.max([list(one.maps_apart.values()) for one in found]))
     seeds = f"in all {len(found)} seeds" if len(found) > 1 else "with one seed"
     return [
         Claim(

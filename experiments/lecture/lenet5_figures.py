@@ -107,8 +107,7 @@ def table(figure: Figure, theme: Theme, connections: NDArray[np.bool_]) -> None:
 
 def digit(figure: Figure, theme: Theme, maps: Mapping[str, Array], apart: Mapping[str, float]) -> None:
     """Draw every map of every layer, a row per layer."""
-    cmap = LinearSegmentedColormap.from_list("signs", (theme.blue, theme.page, theme.orange))
-    cmap.set_bad(theme.page)
+    cmap = LinearSegmentedColormap.from_list("signs", (theme.blue, theme.page, theme.orange), bad=theme.page)
     heights = {
         "canvas": 2.0,
         "c1_f": 2.0,
