@@ -70,7 +70,7 @@ def record(
     )
 
 
-def thin(values: Array, most: int = 150) -> Any:
+def thin(values: Array, most: int = 90) -> Any:
     """Places of at most so many values, close together at the start: for a logarithmic axis."""
     return np.unique(np.geomspace(1, len(values), most).astype(int)) - 1
 

@@ -41,7 +41,7 @@ def record(
                 wing, f"{name}_by_place_of_lambda", np.median([getattr(one[wing], name) for one in found], axis=0)
             )
     tried = list(ridges["scratch"])
-    line = np.geomspace(min(tried) / 4, max(tried) * 4, 80)
+    line = np.geomspace(min(tried) / 4, max(tried) * 4, 40)
     forms = np.array([closed_form(x, t, float(decay)) for decay in line])
     lab.figure(
         "ridge",
@@ -72,11 +72,11 @@ def draw_ridge(
     marks = {"scratch": ("o", 9, 0.45), "torch": ("x", 6, 1.0)}
     for wing, values in ridges.items():
         marker, size, alpha = marks[wing]
-        for decay, one in values.items():
-            for place, (colour, learnt, slide) in enumerate(zip(theme.colours, one.learnt, one.slide, strict=False)):
-                if place < forms.shape[1]:
-                    panel.plot(decay, learnt, marker, color=colour, markersize=size, alpha=alpha)
-                    panel.plot(decay, slide, marker, color=theme.faint, markersize=size - 3, alpha=alpha)
+        learnt, slide = (np.array([getattr(one, name)[:-1] for one in values.values()]) for name in ("learnt", "slide"))
+        style: dict[str, Any] = {"marker": marker, "alpha": alpha, "linestyle": "none"}
+        panel.plot(list(values), slide, color=theme.faint, markersize=size - 3, zorder=1.5, **style)
+        for colour, weight in zip(theme.colours, learnt.T, strict=False):
+            panel.plot(list(values), weight, color=colour, markersize=size, **style)
     for (marker, size, alpha), wing in zip(marks.values(), marks, strict=True):
         panel.plot([], [], marker, color=theme.ink, markersize=size, alpha=alpha, label=f"learnt, {wing}")
     panel.plot([], [], color=theme.ink, label="closed form")
@@ -98,7 +98,7 @@ def draw_gap(figure: Figure, theme: Theme, lambdas: Sequence[float], found: Sequ
         panel.set_xticks(range(len(lambdas)), [f"{value:g}" for value in lambdas], rotation=45)
         panel.set_xlabel("λ")
     middle.annotate("test", (0.5, test[0]), (0, 6), textcoords="offset points", color=theme.vermillion)
-    middle.annotate("training", (0.5, train[0]), (0, 6), textcoords="offset points", color=theme.orange)
+    middle.annotate("training", (0.4, train[0]), (0, 9), textcoords="offset points", color=theme.orange)
     middle.annotate("", (0, test[0]), (0, train[0]), arrowprops={"arrowstyle": "<->", "color": theme.faint})
     middle.annotate("gap", (0, (test[0] + train[0]) / 2), (4, 0), textcoords="offset points", color=theme.ink)
     left.set(title="norm of the weights", ylabel="‖W‖", ylim=(0, None))
