@@ -31,7 +31,7 @@ from experiments.lecture.approximation_staircase import (
 from experiments.lecture.lab import WINGS, Claim, Lab, Make, Wing, epochs, initial
 
 NAMES: Final = (*TARGETS, "step")
-_POINTS: Final = 121
+_POINTS: Final = 161
 """Per curve of a figure."""
 
 
