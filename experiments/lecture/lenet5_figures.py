@@ -73,7 +73,7 @@ def architecture(
         before = x + width
         x = before + (7 if size else 9)
     ax.text(-1, -27, "parameters", ha="left", va="top", fontsize=8, color=theme.faint, linespacing=2)
-    ax.set(xlim=(-2, before + 2), ylim=(-36, 34), aspect="equal")
+    ax.set(xlim=(-2, before + 5), ylim=(-36, 34), aspect="equal")
     ax.axis("off")
 
 

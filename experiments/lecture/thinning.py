@@ -18,7 +18,7 @@ from experiments.lecture.lab import WINGS, Claim, Lab, sign_test, spread
 from experiments.lecture.thinning_nets import FORMS, Config, Found, Learnt, trainer, work
 
 FULL: Final = Config()
-QUICK: Final = Config(images=150, epochs=16, batch=10, rates=(0.4,), seeds=3, draws=4, level=0.2)
+QUICK: Final = Config(images=120, epochs=24, batch=10, rates=(0.3,), seeds=3, draws=6, level=0.2)
 
 SAME: Final = 1e-8
 """How far parameters (float64, of order 1) may drift apart between the wings over some hundred updates: rounding
