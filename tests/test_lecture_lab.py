@@ -5,6 +5,7 @@ import itertools
 
 import numpy as np
 import pytest
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import scratch
@@ -126,6 +127,8 @@ def test_the_same_drawing_is_the_same_file_in_both_themes(tmp_path) -> None:
     for text, theme in zip(texts[0], THEMES, strict=True):
         assert theme.orange in text
         assert theme.page in text
+    with Image.open(lab.figures / "f.png") as png:
+        assert png.size == (330, 220)
 
 
 # How each colour looks to people who lack one of the three kinds of cones: linear RGB to linear RGB.

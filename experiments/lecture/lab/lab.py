@@ -124,9 +124,9 @@ class Lab:
                 figure = Figure(figsize=size, dpi=_DPI, layout="constrained")
                 draw(figure, theme)
                 suffix = "" if theme is LIGHT else f"-{theme.name}"
-                (self.figures / f"{name}{suffix}.svg").write_text(_svg(figure), encoding="utf-8")
                 if theme is LIGHT:
-                    self._raster(name, figure)
+                    self._raster(name, figure)  # first: SVG sets the figure to 72 dots per inch
+                (self.figures / f"{name}{suffix}.svg").write_text(_svg(figure), encoding="utf-8")
         self.drawings.append(Drawing(name, caption, alt))
 
     def table(self, title: str, headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
