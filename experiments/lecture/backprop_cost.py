@@ -4,15 +4,14 @@ The two ways are back-propagation, and naive differentiation: every parameter mo
 each and one for the place where it stood.
 """
 
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from typing import Final, NamedTuple, Self
 
 import numpy as np
 
 from experiments.backend import Array, Backend
-from experiments.lecture.lab import Make, Wing, initial
+from experiments.lecture.lab import Make, Wing, alternately, initial
 from scratch import literal
 
 _STEP: Final = 1e-7
@@ -178,20 +177,3 @@ def timed(wing: Wing, sizes: Sequence[int], batch: int, rounds: int, seed: int, 
 def _make(sizes: Sequence[int]) -> Make:
     """What builds the network that is looked at: scaled tanh in all layers."""
     return lambda w, d, rng: w.MLP(sizes, [w.Tanh.lecun] * (len(sizes) - 1), dtype=d, rng=rng)
-
-
-def alternately(actions: Sequence[Callable[[], object]], rounds: int, least: float = 0.002) -> list[float]:
-    """Median seconds of each action, over rounds in which they take turns, each repeated for at least so many seconds.
-
-    Seconds of this thread, so that a machine that is busy with other things does not count.
-    """
-    repeats = [max(1, round(least / max(_seconds(action, 2), 1e-9))) for action in actions]
-    rows = [[_seconds(action, n) for action, n in zip(actions, repeats, strict=True)] for _ in range(rounds)]
-    return [float(median) for median in np.median(rows, axis=0)]
-
-
-def _seconds(action: Callable[[], object], repeats: int) -> float:
-    begun = time.thread_time()
-    for _ in range(repeats):
-        action()
-    return (time.thread_time() - begun) / repeats

@@ -9,10 +9,16 @@ from experiments import data
 from experiments.backend import Array
 
 
+def coarse(images: Array, factor: int) -> Array:
+    """Mean of each factor × factor pixels: (N, h, w) -> (N, h / factor, w / factor)."""
+    n, height, width = images.shape
+    means: Array = images.reshape(n, height // factor, factor, width // factor, factor).mean(axis=(2, 4))
+    return means
+
+
 def rows(images: NDArray[np.uint8]) -> Array:
     """Images (N, 28, 28) as the networks take them, each 4×4 pixels by their mean: (N, 49)."""
-    means: Array = data.inputs(images, "float64").reshape(-1, 7, 4, 7, 4).mean(axis=(2, 4))
-    return means.reshape(-1, 49)
+    return coarse(data.inputs(images, "float64"), 4).reshape(-1, 49)
 
 
 def network(hidden: int, library: Any, dtype: Any, rng: Any) -> Any:

@@ -2,9 +2,10 @@
 
 from experiments.lecture.lab.claim import Claim
 from experiments.lecture.lab.lab import Lab
-from experiments.lecture.lab.statistics import Rate, Spread, rate, sign_test, spread
+from experiments.lecture.lab.statistics import Rate, Spread, rate, sign_test, spread, worst
 from experiments.lecture.lab.themes import Theme
-from experiments.lecture.lab.wings import WINGS, Make, Wing, epochs, initial, most_apart
+from experiments.lecture.lab.timing import alternately
+from experiments.lecture.lab.wings import WINGS, Make, Wing, epochs, initial, most_apart, squared_error
 
 __all__ = [
     "WINGS",
@@ -15,10 +16,13 @@ __all__ = [
     "Spread",
     "Theme",
     "Wing",
+    "alternately",
     "epochs",
     "initial",
     "most_apart",
     "rate",
     "sign_test",
     "spread",
+    "squared_error",
+    "worst",
 ]

@@ -1,6 +1,6 @@
 """Statistics by which claims that involve chance are judged: over seeds, never by one lucky run."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -50,3 +50,8 @@ def sign_test(greater: Sequence[float], less: Sequence[float]) -> float:
     if not differing:
         return 1.0
     return float(stats.binomtest(int((differences > 0).sum()), differing, alternative="greater").pvalue)
+
+
+def worst(values: Iterable[float]) -> float:
+    """The largest, or NaN if there is one, which Python's own `max` may pass over: no claim holds with it."""
+    return float(np.max([*values]))

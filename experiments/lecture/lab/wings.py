@@ -129,6 +129,11 @@ def epochs(learner: Backend, x: Array, target: Target, *, batch_size: int, seed:
         yield total / len(x)
 
 
+def squared_error(library: ModuleType) -> Any:
+    """The loss ½(y − t)², averaged over the samples."""
+    return library.SquaredError("mean")
+
+
 def most_apart(first: Mapping[str, Array], second: Mapping[str, Array]) -> float:
     """Largest |a − b| over all arrays of the same names; NaN if there is one."""
     return float(np.max([np.max(np.abs(first[name] - second[name]), initial=0.0) for name in first]))
