@@ -4,7 +4,8 @@ The two ways are back-propagation, and naive differentiation: every parameter mo
 each and one for the place where it stood.
 """
 
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Final, NamedTuple, Self
 
