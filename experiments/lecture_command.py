@@ -5,13 +5,15 @@ As with all commands, nothing heavy is imported before what was typed is known t
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Final
 
 import tyro
 
 from experiments.errors import USAGE_ERROR, UserError, close_matches
 from experiments.flags import Folder, Whole, word
 from experiments.lecture.catalogue import ENTRIES
+
+_MOST: Final = 2**62  # torch's generators take 64 bits with a sign, and work over seeds counts up from the first
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -67,8 +69,9 @@ class Lecture:
 
     def _refuse(self) -> None:
         for name, value in (("seed", self.seed), ("jobs", self.jobs)):
-            if value < 0:
-                raise UserError(f"--{name}: expected a whole number of at least 0; got {value}", USAGE_ERROR)
+            if not 0 <= value < _MOST:
+                expected = f"a whole number of at least 0{' and below 2^62' * (value > 0)}"
+                raise UserError(f"--{name}: expected {expected}; got {value}", USAGE_ERROR)
         if not self.name:
             if self != Lecture(json=self.json):
                 raise UserError("which experiment is to be run? twice lecture NAME, or all", USAGE_ERROR)

@@ -10,7 +10,7 @@ from experiments.errors import UserError
 
 
 @contextlib.contextmanager
-def exclusive(root: Path) -> Iterator[None]:
+def exclusive(root: Path, does: str = "is training this run") -> Iterator[None]:
     """Keep every other process from training the run of this folder while the block runs.
 
     The lock is the system's (`flock` on `train.lock`): it ends with the process, however that ends. Where there is no
@@ -20,6 +20,8 @@ def exclusive(root: Path) -> Iterator[None]:
     ----------
     root:
         Folder that the backends of the run share; made if it is not there.
+    does:
+        What another process is said to do.
 
     Raises
     ------
@@ -33,7 +35,7 @@ def exclusive(root: Path) -> Iterator[None]:
     except OSError as error:
         raise UserError(f"cannot make the run folder {error.filename}: {error.strerror or error}") from error
     try:
-        _lock(descriptor, root)
+        _lock(descriptor, root, does)
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"{os.getpid()}\n".encode())
         try:
@@ -44,7 +46,7 @@ def exclusive(root: Path) -> Iterator[None]:
         os.close(descriptor)  # and with it the lock; the file stays, since removing it would let two processes in
 
 
-def _lock(descriptor: int, root: Path) -> None:
+def _lock(descriptor: int, root: Path, does: str) -> None:
     if importlib.util.find_spec("fcntl") is None:
         return
     import fcntl
@@ -53,6 +55,6 @@ def _lock(descriptor: int, root: Path) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         holder = os.read(descriptor, 20).decode(errors="replace").strip() or "unknown"
-        raise UserError(f"another process (pid {holder}) is training this run, {root}") from None
+        raise UserError(f"another process (pid {holder}) {does}, {root}") from None
     except OSError:
         return  # a file system without locks

@@ -6,8 +6,14 @@ What each experiment claims is tested beside it, in test_lecture_<name>.py; here
 import dataclasses
 import importlib
 import json
+import os
 import re
+import shutil
+import signal
+import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -22,6 +28,7 @@ from experiments.lecture.pages import write_index
 from experiments.lecture.publishing import BEGIN, END, publish
 from experiments.lecture.running import Outcome, lecture_folder, read, run
 from experiments.lock import exclusive
+from experiments.terminal import Screen
 
 SAMPLE = Entry("sample", "神经元的运算", "a sample", "what all experiments share")
 
@@ -78,7 +85,7 @@ def test_every_experiment_is_written_in_the_same_form(name: str) -> None:
     assert module.FULL != module.QUICK
     assert dataclasses.is_dataclass(module.Config)
     assert callable(module.run)
-    assert (module.__doc__ or "").split(":")[0].split(",")[0] in ENTRIES[name].heading
+    assert (module.__doc__ or "").startswith(re.split("[:,]", ENTRIES[name].heading)[0])
 
 
 @pytest.mark.usefixtures("sample")
@@ -122,7 +129,7 @@ def test_an_earlier_run_is_replaced_when_the_new_one_is_complete_and_not_before(
 def test_what_no_experiment_has_written_is_never_replaced(tmp_path: Path) -> None:
     (tmp_path / "lecture" / "sample").mkdir(parents=True)
     (tmp_path / "lecture" / "sample" / "thesis.txt").write_text("mine")
-    with pytest.raises(UserError, match=r"no experiment of the lecture: it has no verdict\.json"):
+    with pytest.raises(UserError, match="no experiment of the lecture: a folder with a verdict"):
         run(SAMPLE, tmp_path)
     assert (tmp_path / "lecture" / "sample" / "thesis.txt").read_text() == "mine"
 
@@ -131,16 +138,32 @@ def test_what_no_experiment_has_written_is_never_replaced(tmp_path: Path) -> Non
 def test_two_processes_do_not_write_one_experiment(tmp_path: Path) -> None:
     with (
         exclusive(tmp_path / "lecture" / ".sample.partial"),
-        pytest.raises(UserError, match=r"another process \(pid \d+\)"),
+        pytest.raises(UserError, match=r"another process \(pid \d+\) runs this experiment"),
     ):
         run(SAMPLE, tmp_path)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"name": 1}'])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda _: "{",
+        lambda _: "[]",
+        lambda _: "{}",
+        lambda text: text.replace('"seconds": ', '"seconds": null, "was": '),
+        lambda text: text.replace('"held": true', '"held": "false"'),
+        lambda text: text.replace('"name": "sample"', '"name": "../sample"'),
+        lambda text: text.replace('"numbers": {', '"numbers": null, "were": {'),
+        lambda text: text.replace('"drawings": [', '"drawings": {}, "were": ['),
+        lambda text: text.replace('"steps": 3.0', '"steps": "three"'),
+    ],
+)
 @pytest.mark.usefixtures("sample")
-def test_a_damaged_verdict_is_named(tmp_path: Path, text: str) -> None:
+def test_a_damaged_verdict_is_named(tmp_path: Path, damage: Callable[[str], str]) -> None:
     run(SAMPLE, tmp_path)
-    (tmp_path / "lecture" / "sample" / "verdict.json").write_text(text)
+    place = tmp_path / "lecture" / "sample" / "verdict.json"
+    whole = place.read_text("utf-8")
+    place.write_text(damage(whole), "utf-8")
+    assert place.read_text("utf-8") != whole
     with pytest.raises(UserError, match=r"verdict\.json"):
         read(tmp_path / "lecture" / "sample")
     page = write_index(tmp_path / "lecture").read_text("utf-8")
@@ -212,6 +235,7 @@ def test_the_list_has_every_experiment_with_its_slide(capsys) -> None:
         ("lecture backprob", "unknown experiment 'backprob'; did you mean 'backprop'?"),
         ("lecture --quick", "which experiment is to be run?"),
         ("lecture neuron --seed -1", "--seed: expected a whole number of at least 0; got -1"),
+        (f"lecture neuron --seed {2**63}", "--seed: expected a whole number of at least 0 and below 2^62; got 9223"),
         ("lecture neuron --jobs -1", "--jobs: expected a whole number of at least 0; got -1"),
         ("lecture neuron --publish docs", "--publish: expected with all"),
         ("lecture all --quick --publish docs", "--publish: expected with all, without --quick and --seed"),
@@ -230,7 +254,7 @@ def test_the_page_shows_what_was_found_and_names_what_is_missing(sample, tmp_pat
     assert "1 of 2 claims held" in page
     assert "a &#34;line&#34;" in page
     assert "A &lt;line&gt; &amp; |x|" in page
-    assert "Not run here: neuron, backprop" in page
+    assert "Not run here: neuron, regularization" in page
     for linked in re.findall(r'(?:src|srcset)="([^"]+)"', page):
         assert (tmp_path / "lecture" / linked).is_file()
 
@@ -265,3 +289,112 @@ def test_documents_without_the_marks_are_left_alone(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"results\.md: expected a part between the lines"):
         publish([outcome], tmp_path / "lecture", tmp_path)
     assert not (tmp_path / "gallery.md").exists()
+
+
+@pytest.mark.parametrize("moment", ["removing what was there", "moving the new one"])
+@pytest.mark.usefixtures("sample")
+def test_whenever_it_is_interrupted_there_is_a_whole_experiment(tmp_path: Path, monkeypatch, moment: str) -> None:
+    first = run(SAMPLE, tmp_path)
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        if moment == "removing what was there":
+            real = shutil.rmtree
+            patch.setattr(
+                shutil, "rmtree", lambda path, **kw: interrupted() if Path(path).exists() else real(path, **kw)
+            )
+        else:
+            patch.setattr("experiments.lecture.running._replace", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run(SAMPLE, tmp_path)
+    assert read(tmp_path / "lecture" / "sample").claims == first.claims
+    run(SAMPLE, tmp_path)
+    assert [path.name for path in (tmp_path / "lecture").iterdir()] == ["sample"]
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(ValueError("half-way"), "ValueError: half-way"), (UserError("no room"), "no room")]
+)
+def test_an_experiment_that_raises_does_not_end_the_others(
+    sample, tmp_path: Path, capsys, monkeypatch, error, status
+) -> None:
+    broken = Sample("experiments.lecture.broken")
+    broken.fault = error
+    monkeypatch.setitem(sys.modules, broken.__name__, broken)
+    both = {"broken": SAMPLE._replace(name="broken"), "sample": SAMPLE}
+    monkeypatch.setattr("experiments.lecture_command.ENTRIES", both)
+    monkeypatch.setattr(session, "ENTRIES", both)
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "results.md").write_text(f"{BEGIN}\nold\n{END}\n", "utf-8")
+    assert main(["lecture", "all", "--json", "--runs-dir", str(tmp_path), "--publish", str(tmp_path / "docs")]) == 1
+    printed = capsys.readouterr()
+    first, second = json.loads(printed.out)["experiments"]
+    assert (first["held"], first["error"], second["held"]) == (False, status, True)
+    assert ("Traceback" in printed.err) is isinstance(error, ValueError)
+    assert "FAILED  1 of 1 claims" in printed.err
+    assert "old" in (tmp_path / "docs" / "results.md").read_text("utf-8")  # half a gallery is not published
+    assert sample.fault is None
+
+
+def test_documents_without_the_marks_are_refused_at_once(tmp_path: Path, capsys) -> None:
+    assert main(["lecture", "all", "--runs-dir", str(tmp_path), "--publish", str(tmp_path)]) == 1
+    assert "expected a part between the lines" in capsys.readouterr().err
+    assert not (tmp_path / "lecture").exists()
+
+
+def test_tables_are_never_cut(sample, tmp_path: Path, capsys, monkeypatch) -> None:
+    monkeypatch.setattr(session, "screen", lambda: Screen(highlight=False, no_color=True, width=40))
+    monkeypatch.setattr(sample, "run", wide)
+    assert main(["lecture", "sample", "--runs-dir", str(tmp_path)]) == 0
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("row")]
+    assert row.split() == ["row", *["0.12345678901234567890"] * 4]
+
+
+def wide(lab, config):
+    lab.table("wide", [f"heading {n}, which is long" for n in range(5)], [["row", *["0.12345678901234567890"] * 4]])
+    return [Claim("1 < 2", f"{config.steps} steps", True)]
+
+
+SLEEPER = """
+import sys, time
+from pathlib import Path
+from experiments.lecture.lab.seeds import over_seeds
+def work(seed):
+    Path(sys.argv[1], str(seed)).write_text(str(__import__("os").getpid()))
+    time.sleep(600)
+if __name__ == "__main__":
+    from experiments.lecture.session import _ended_by_sigterm
+    with _ended_by_sigterm():
+        over_seeds(work, range(2), jobs=2)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_no_process_is_left_when_the_command_is_killed(tmp_path: Path, number: int) -> None:
+    (tmp_path / "sleeper.py").write_text(SLEEPER)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen([sys.executable, "sleeper.py", str(tmp_path)], cwd=tmp_path, env=environment) as process:
+        wait_until(
+            lambda: all((tmp_path / str(seed)).is_file() and (tmp_path / str(seed)).read_text() for seed in range(2))
+        )
+        workers = [int((tmp_path / str(seed)).read_text()) for seed in range(2)]
+        process.send_signal(number)
+        assert process.wait(60) == (128 + number if number == signal.SIGTERM else -number)
+    wait_until(lambda: not any(map(lives, workers)))
+
+
+def lives(process: int) -> bool:
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"  # ended, though nobody has asked
+
+
+def wait_until(done: Callable[[], bool], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end
+        time.sleep(0.1)

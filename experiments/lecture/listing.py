@@ -18,4 +18,8 @@ def show_entries(*, as_json: bool) -> None:
         table.add_row(entry.name, entry.heading, entry.shows)
     console = screen()
     console.print(table, markup=False)
-    console.print(f"\n{command('lecture', 'neuron')} runs one, {command('lecture', 'all')} all of them", markup=False)
+    console.print(
+        f"\n{command('lecture', 'neuron')} runs one, {command('lecture', 'all')} all of them",
+        markup=False,
+        soft_wrap=True,
+    )

@@ -38,25 +38,30 @@ def publish(outcomes: Sequence[Outcome], folder: Path, documents: Path) -> list[
     Raises
     ------
     UserError
-        If `results.md` is not there or has not the two marks; nothing is written then.
+        If `results.md` is not there or has not the two marks; nothing is changed then.
     """
+    before, after = around_the_marks(documents)
     results = documents / "results.md"
-    before, after = _around_the_marks(results)
     images = documents / "images" / "lecture"
-    shutil.rmtree(images, ignore_errors=True)
-    images.mkdir(parents=True)
+    fresh = images.with_name("lecture.tmp")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
     for outcome in outcomes:
         for drawing in outcome.drawings:
             for suffix in ("", "-dark"):
                 figure = folder / outcome.name / "figures" / f"{drawing.name}{suffix}.svg"
-                shutil.copyfile(figure, images / f"{outcome.name}-{drawing.name}{suffix}.svg")
+                shutil.copyfile(figure, fresh / f"{outcome.name}-{drawing.name}{suffix}.svg")
+    shutil.rmtree(images, ignore_errors=True)
+    fresh.rename(images)
     gallery = documents / "gallery.md"
     write_text(gallery, "\n".join(_gallery(outcomes)) + "\n")
     write_text(results, f"{before}{BEGIN}\n" + "\n".join(_verdicts(outcomes)) + f"\n{END}{after}")
     return [gallery, images, results]
 
 
-def _around_the_marks(results: Path) -> tuple[str, str]:
+def around_the_marks(documents: Path) -> tuple[str, str]:
+    """Return what stands in `results.md` before and after the part that is written here; `UserError` without marks."""
+    results = documents / "results.md"
     text = read_text(results) if results.is_file() else ""
     before, begin, rest = text.partition(f"{BEGIN}\n")
     _, end, after = rest.partition(END)
@@ -68,8 +73,8 @@ def _around_the_marks(results: Path) -> tuple[str, str]:
 def _gallery(outcomes: Sequence[Outcome]) -> Iterator[str]:
     yield "# The lecture's figures"
     yield ""
-    yield "Written by `make gallery`, which runs `twice lecture all`. Where a figure shows both wings, the wide pale line"
-    yield "is `scratch` and the dashed one on top of it `torch`. The [lecture map](lecture.md) leads to the code."
+    yield "Written by `make gallery`, which runs `twice lecture all`. Where a figure shows both wings, the wide line is"
+    yield "`scratch` and the dashed one on top of it `torch`. The [lecture map](lecture.md) leads from slides to code."
     for outcome in outcomes:
         yield f"\n## {outcome.name}"
         yield f"\n**{outcome.heading}** · {outcome.english} · [`twice lecture {outcome.name}`]({_source(outcome)})"
@@ -115,7 +120,7 @@ def _source(outcome: Outcome) -> str:
 
 def _inline(text: str) -> str:
     """A text as Markdown shows it: no character of it is markup, none ends a cell."""
-    return re.sub(r"([\\`*_|<~])", r"\\\1", text).replace("\n", " ")
+    return re.sub(r"([\\`*_|<~\[\]$])", r"\\\1", text.replace("&", "&amp;")).replace("\n", " ")
 
 
 def _escaped(text: str) -> str:

@@ -8,7 +8,7 @@ import shutil
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from experiments import manifest
 from experiments.atomic import write_text
@@ -36,6 +36,8 @@ class Outcome:
         How long it took.
     claims, tables, drawings:
         In the order in which they were made.
+    error:
+        What was raised instead; then there is nothing else.
     """
 
     name: str
@@ -47,16 +49,48 @@ class Outcome:
     claims: tuple[Claim, ...]
     tables: tuple[Table, ...]
     drawings: tuple[Drawing, ...]
+    error: str = ""
 
     @property
     def held(self) -> bool:
-        """Whether every claim held; an experiment without claims has shown nothing."""
+        """Whether every claim held; an experiment without claims, as one that failed, has shown nothing."""
         return bool(self.claims) and all(claim.held for claim in self.claims)
 
     def to_dict(self) -> dict[str, Any]:
         """Return it in JSON's types; NaN and infinity as None."""
         values: dict[str, Any] = finite(dataclasses.asdict(self))
         return {**values, "held": self.held}
+
+
+class _Claim(TypedDict):
+    statement: str
+    measured: str
+    held: bool
+    numbers: dict[str, float | None]  # NaN and infinity are null
+
+
+class _Table(TypedDict):
+    title: str
+    headings: list[str]
+    rows: list[list[str]]
+
+
+class _Drawing(TypedDict):
+    name: str
+    caption: str
+    alt: str
+
+
+class _Record(TypedDict):
+    name: str
+    heading: str
+    english: str
+    quick: bool
+    seed: int
+    seconds: float
+    claims: list[_Claim]
+    tables: list[_Table]
+    drawings: list[_Drawing]
 
 
 def lecture_folder(runs_dir: Path, *, quick: bool, seed: int) -> Path:
@@ -89,9 +123,9 @@ def run(entry: Entry, runs_dir: Path, *, quick: bool = False, seed: int = 0, job
     config = module.QUICK if quick else module.FULL
     parent = lecture_folder(runs_dir, quick=quick, seed=seed)
     folder, partial = parent / entry.name, parent / f".{entry.name}.partial"
-    if folder.exists() and not (folder / "verdict.json").is_file():
-        raise UserError(f"{folder} is there and is no experiment of the lecture: it has no verdict.json")
-    with exclusive(partial), quiet_writer_threads():
+    if folder.is_symlink() or (folder.exists() and not (folder / "verdict.json").is_file()):
+        raise UserError(f"{folder} is there and is no experiment of the lecture: a folder with a verdict.json")
+    with exclusive(partial, "runs this experiment"), quiet_writer_threads():
         for old in partial.iterdir():
             if old.name != "train.lock":
                 shutil.rmtree(old) if old.is_dir() else old.unlink()
@@ -108,32 +142,39 @@ def run(entry: Entry, runs_dir: Path, *, quick: bool = False, seed: int = 0, job
             lab.board("summary").text("verdict", _markdown(outcome), 0)
         record = {**outcome.to_dict(), "config": finite(dataclasses.asdict(config)), "made_with": _made_with()}
         write_text(partial / "verdict.json", json.dumps(record, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
-        if folder.exists():
-            shutil.rmtree(folder)
-        partial.rename(folder)
-        (folder / "train.lock").unlink()
+        _replace(folder, partial)
     return outcome
+
+
+def _replace(folder: Path, new: Path) -> None:
+    """Put a new folder in the place of an old one: at every moment one of the two is there, whole."""
+    old = folder.with_name(f".{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+    new.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+    (folder / "train.lock").unlink()
 
 
 def read(folder: Path) -> Outcome:
     """Read the outcome of an experiment's folder; `UserError` if it is damaged."""
     place = folder / "verdict.json"
-    record = parse(read_text(place), dict[str, Any], str(place))
-    try:
-        return Outcome(
-            **{name: record[name] for name in ("name", "heading", "english", "quick", "seed", "seconds")},
-            claims=tuple(Claim(**_with_numbers(claim)) for claim in record["claims"]),
-            tables=tuple(
-                Table(table["title"], tuple(table["headings"]), tuple(map(tuple, table["rows"])))
-                for table in record["tables"]
-            ),
-            drawings=tuple(Drawing(**drawing) for drawing in record["drawings"]),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{place} is damaged: {type(error).__name__}: {error}") from None
+    record = parse(read_text(place), _Record, str(place))
+    if record["name"] != folder.name:
+        raise UserError(f"{place} is damaged: it is of {record['name']!r}")
+    return Outcome(
+        **{name: record[name] for name in ("name", "heading", "english", "quick", "seed", "seconds")},
+        claims=tuple(Claim(**_with_numbers(claim)) for claim in record["claims"]),
+        tables=tuple(
+            Table(table["title"], tuple(table["headings"]), tuple(map(tuple, table["rows"])))
+            for table in record["tables"]
+        ),
+        drawings=tuple(Drawing(**drawing) for drawing in record["drawings"]),
+    )
 
 
-def _with_numbers(claim: dict[str, Any]) -> dict[str, Any]:
+def _with_numbers(claim: _Claim) -> dict[str, Any]:
     """A claim as JSON has it, where NaN and infinity are null."""
     numbers = {name: float("nan") if value is None else value for name, value in claim["numbers"].items()}
     return {**claim, "numbers": numbers}
