@@ -23,8 +23,12 @@ Stage: TypeAlias = Literal["centered", "decorrelated", "equalized"]
 
 LARGEST = 1e140
 """Of an input's absolute values: sums of their squares are within float64."""
+SMALLEST = 1e-280
+"""Of a variance that counts: below it squares lose their digits."""
 TIE = 1e-6
 """Entries of an axis whose sizes differ by less than this, relatively, are equal: rounding must not choose a sign."""
+SLACK = 1e-6
+"""By how much, relatively, rounding may have taken a state beyond what is exact."""
 
 
 def check_finite(name: str, x: NDArray[Any]) -> None:
@@ -89,6 +93,45 @@ def principal_axes(moments: Moments) -> tuple[Array, Array]:
     return variances, axes
 
 
+def rounding(moments: Moments, variances: Array, axes: Array, eps: float) -> Array:
+    """The variance (D,) that rounding alone can put along each axis, for N samples of a dtype with this eps.
+
+    (max(N, D)·eps(float64))²·σ_1² + (D·eps² + N·eps(float64)²)·Σ_j A_kj²·mean(x_j²)
+
+    First the decomposition, by `numpy.linalg.matrix_rank`'s rule, squared, as a variance is. Then the inputs: each is
+    rounded relatively to itself, by eps/2, whatever stands in other features; along an axis the errors of D features
+    add up to √D times their root sum of squares at most. The mean drifts by some √N roundings over N batches of one.
+    """
+    samples, features, double = moments.samples, len(moments.mean), float(np.finfo(np.float64).eps)
+    squares = variances @ axes**2 + moments.mean**2
+    inputs: Array = (features * eps**2 + samples * double**2) * (axes**2 @ squares)
+    return inputs + (max(samples, features) * double) ** 2 * variances[0]
+
+
+def check_spectrum(mean: Array, variances: Array, axes: Array) -> None:
+    """Raise `ValueError` unless there are inputs with this mean (D,) and the covariance Aᵀ diag(σ²) A."""
+    check_number("the least of state['variances']", float(variances.min()), least=0)
+    if (rises := np.flatnonzero(variances[1:] > variances[:-1])).size:
+        raise ValueError(f"state['variances'] rise after entry {rises[0]}, expected them from the largest down")
+    for name, largest, most in (
+        ("mean", float(np.abs(mean).max()), LARGEST),
+        ("variances", float(variances[0]), len(mean) * LARGEST**2),
+    ):
+        if largest > most * (1 + SLACK):
+            raise ValueError(f"state[{name!r}] has values of size {largest:g}, expected at most {most:g}")
+    with np.errstate(over="ignore", invalid="ignore"):
+        off = float(np.abs(axes @ axes.T - np.eye(len(axes))).max())
+    if not off <= SLACK:
+        raise ValueError(f"state['axes'] are orthogonal unit vectors only up to {off:g}, expected {SLACK:g}")
+
+
+def read_only(x: Array) -> Array:
+    """The same numbers, not to be written to: what has been learnt changes by learning alone."""
+    view = x.view()
+    view.flags.writeable = False
+    return view
+
+
 class Standardizer:
     """Inputs with mean 0, and on request uncorrelated and of variance 1: z = (x − m)Aᵀ diag(σ)⁻¹, for rows.
 
@@ -108,10 +151,10 @@ class Standardizer:
     stage:
         The last step taken, "centered", "decorrelated" or "equalized"; each includes those before it.
     tolerance:
-        A variance counts as 0 unless it is greater than this part of the largest, from 0 to below 1. None is
-        max(N·eps(float64), D·eps(dtype))², N samples seen: `numpy.linalg.matrix_rank`'s rule for the centred samples,
-        squared, as a variance is. The first eps is of the arithmetic, the second of the inputs. Inputs that are far
-        from 0, compared with their spread, are rounded more than that: then say what is to count.
+        A variance counts as 0 unless it is greater than this part of the largest, from 0 to below 1. None asks of each
+        that it is greater than what rounding alone can put there (`rounding`): then neither a feature's unit nor its
+        distance from 0 decides, but whether it varies by more than its own last digits. One of at most 1e-280 is 0 in
+        any case: the squares of spreads below 1e-140 are too close to the least float64.
     dtype:
         float32 or float64, of what comes and goes.
 
@@ -120,14 +163,17 @@ class Standardizer:
     count:
         N, how many samples it has learnt from; 0 before the first.
     mean:
-        m (D,).
+        m (D,), float64; read-only, as are the following.
     axes:
         A (D, D), float64: orthogonal unit vectors in rows, in the order of `variances`, each with its largest entry
         positive. Axes of equal variance are any that span their plane.
     variances:
         σ² (D,), float64, from the largest down.
+    kept:
+        Which variances count as greater than 0 (D,), booleans: their axes are what "equalized" keeps. Rounding of a
+        large feature can exceed all there is to a small one: they need not be the first.
     rank:
-        How many variances count as greater than 0.
+        How many they are.
     out_features:
         How many components `transform` gives: D, or `rank` when equalized.
 
@@ -198,8 +244,8 @@ class Standardizer:
         if self.stage == "decorrelated":
             z = z @ self.axes.T
         elif self.stage == "equalized":
-            rank = self.rank
-            z = z @ self.axes[:rank].T / np.sqrt(self.variances[:rank])
+            kept = self.kept
+            z = z @ self.axes[kept].T / np.sqrt(self.variances[kept])
         return z.astype(self.dtype)
 
     def inverse_transform(self, z: Array) -> Array:
@@ -220,8 +266,8 @@ class Standardizer:
         if self.stage == "decorrelated":
             x = x @ self.axes
         elif self.stage == "equalized":
-            rank = self.rank
-            x = x * np.sqrt(self.variances[:rank]) @ self.axes[:rank]
+            kept = self.kept
+            x = x * np.sqrt(self.variances[kept]) @ self.axes[kept]
         return (x + mean).astype(self.dtype)
 
     @property
@@ -233,26 +279,32 @@ class Standardizer:
     def mean(self) -> Array:
         """The samples' mean (D,), float64."""
         self._check_fitted()
-        return self._moments.mean
+        return read_only(self._moments.mean)
 
     @property
     def variances(self) -> Array:
         """The variance along each axis (D,), float64, from the largest down."""
-        return self._principal()[0]
+        return read_only(self._principal()[0])
 
     @property
     def axes(self) -> Array:
         """Orthogonal unit vectors in rows (D, D), float64, in the order of `variances`."""
-        return self._principal()[1]
+        return read_only(self._principal()[1])
+
+    @property
+    def kept(self) -> NDArray[np.bool_]:
+        """Along which axes the samples vary, by the tolerance (D,)."""
+        variances, axes = self._principal()
+        if self.tolerance is None:
+            noise = rounding(self._moments, variances, axes, float(np.finfo(self.dtype).eps))
+        else:
+            noise = self.tolerance * variances[:1]
+        return np.asarray(variances > np.maximum(noise, SMALLEST))
 
     @property
     def rank(self) -> int:
         """In how many directions the samples vary, by the tolerance."""
-        variances, tolerance = self.variances, self.tolerance
-        if tolerance is None:
-            noise = max(self.count * np.finfo(np.float64).eps, self.num_features * np.finfo(self.dtype).eps)
-            tolerance = float(noise) ** 2
-        return int(np.count_nonzero(variances > tolerance * variances[0]))
+        return int(np.count_nonzero(self.kept))
 
     @property
     def out_features(self) -> int:
@@ -267,7 +319,9 @@ class Standardizer:
         return {"count": count, "mean": self.mean.copy(), "variances": variances.copy(), "axes": axes.copy()}
 
     def load_state_dict(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Take over what another one, of either wing, has learnt: `transform` does the same then, sign by sign.
+        """Take over what another one, of either wing, has learnt.
+
+        Where stage, tolerance and dtype are equal too, `transform` does the same then, sign by sign.
 
         Raises
         ------
@@ -285,7 +339,7 @@ class Standardizer:
         for name, value in state.items():
             check_finite(f"state[{name!r}]", value)
         count = check_count("state['count']", int(state["count"]))
-        check_number("the least of state['variances']", float(state["variances"].min()), least=0)
+        check_spectrum(state["mean"], state["variances"], state["axes"])
         mean, variances, axes = (state[name].copy() for name in ("mean", "variances", "axes"))
         # Not the factor of whoever learnt it, but one whose RᵀR is the same.
         self._moments = Moments(count, mean, np.sqrt(count * variances)[:, None] * axes)

@@ -98,20 +98,20 @@ def applied(mine: Any, twin: Any, x: Array, dtype: str, label: str) -> Iterator[
     """What both make of inputs by the same statistics: sums of D terms in float64, rounded to the dtype."""
     unit, features = float(np.finfo(dtype).eps), x.shape[1]
     few = (criteria.ROUNDINGS + math.sqrt(features)) * EPS
-    mean, axes, rank = np.abs(twin.mean.numpy()), np.abs(twin.axes.numpy()), twin.rank
-    sigma = np.sqrt(twin.variances.numpy()[:rank])
+    mean, axes, kept = np.abs(twin.mean.numpy()), np.abs(twin.axes.numpy()), twin.kept.numpy()
+    sigma = np.sqrt(twin.variances.numpy()[kept])
     theirs = twin.transform(to_torch(x)).numpy()
     size = np.abs(x.astype(np.float64)) + mean
     if twin.stage != "centered":
         size = size @ axes.T
     if twin.stage == "equalized":
-        size = size[:, :rank] / sigma
+        size = size[:, kept] / sigma
     yield compare_arrays(f"z{label}", mine.transform(x), theirs, few * size + unit * np.abs(theirs), "10 inputs")
     z = theirs
     back = twin.inverse_transform(to_torch(z)).numpy()
     size = np.abs(z.astype(np.float64))
     if twin.stage == "equalized":
-        size = size * sigma @ axes[:rank]
+        size = size * sigma @ axes[kept]
     elif twin.stage == "decorrelated":
         size = size @ axes
     bound = few * (size + mean) + unit * np.abs(back)
@@ -138,6 +138,8 @@ def conduct(mine: Any, x: Array) -> Iterator[Comparison]:
     for value in mine.state_dict().values():
         value += 1
     yield verdict("state_dict gives copies", changed(state, {**mine.state_dict(), "rank": np.array(mine.rank)}))
+    for name, value in own.items():
+        yield verdict(f"{name} is read-only", "it can be written to" if value.flags.writeable else "")
 
 
 def moved_state(mine: Any, other: Any, twin: Any, x: Array) -> Iterator[Comparison]:
@@ -153,6 +155,23 @@ def moved_state(mine: Any, other: Any, twin: Any, x: Array) -> Iterator[Comparis
         value += 1
     yield verdict("state moved", changed(snapshot(state), other.state_dict()))
     yield verdict("z by a moved state", differences({"z": mine.transform(x)}, {"z": other.transform(x)}, "by moving"))
+
+
+def in_units(x: Array) -> Array:
+    """The same samples, further off 0, in units up to 2¹⁷ apart, which round nothing: as many directions as before."""
+    units = np.exp2(np.linspace(-12, 5, x.shape[1]).round())
+    return ((x + 16 * np.abs(x).max()) * units).astype(x.dtype)
+
+
+def last_digits(features: int, dtype: str) -> Array:
+    """Uncorrelated features of which the last varies most, but by its last digit alone: all others are directions."""
+    signs = np.ones((1, 1))
+    while len(signs) <= features:
+        signs = np.kron([[1, 1], [1, -1]], signs)
+    x = signs[:, 1 : features + 1] * np.arange(features, 0, -1)
+    unit = float(np.finfo(dtype).eps)
+    x[:, -1] = 2**10 / unit * (1 + unit * signs[:, features])
+    return x.astype(dtype)
 
 
 def in_batches(mine: Any, x: Array, ends: Iterable[int]) -> Any:
@@ -187,6 +206,27 @@ def standardizer_reports(case: StandardizerCase, wing: ModuleType, dtype: str, s
             *learnt(mine, twin, x),
         ),
     )
+    if case.kept is None:
+        units, digits = in_units(x), last_digits(features, dtype)
+        found, besides = candidate().fit(units), candidate().fit(digits)
+        hardly = candidate().fit((x * 1e-160).astype(dtype)).rank
+        twins_besides = reference()
+        twins_besides.load_state_dict({name: to_torch(value) for name, value in besides.state_dict().items()})
+        yield Report(
+            f"{title}, in units apart",
+            (
+                verdict("rank", "" if found.rank == kept else f"{found.rank}, drawn {kept}"),
+                verdict("rank where squares underflow", f"{hardly}, expected 0" if hardly else ""),
+                *learnt(found, reference().fit(to_torch(units)), units),
+            ),
+        )
+        yield Report(
+            f"{title}, beside last digits",
+            (
+                verdict("rank", "" if besides.rank == features - 1 else f"{besides.rank}, drawn {features - 1}"),
+                *applied(besides, twins_besides, digits, dtype, ""),
+            ),
+        )
     ends = cuts(rng, case.samples)
     yield Report(f"{title}, batches {ends}", tuple(learnt(in_batches(candidate(), x, ends), twin, x)))
     yield Report(f"{title}, anew", tuple(learnt(candidate().fit(other).fit(x), twin, x)))

@@ -281,6 +281,93 @@ def test_the_tolerance_says_what_counts(wing: ModuleType) -> None:
 
 
 @WINGS
+def test_a_feature_in_smaller_units_counts_as_much(wing: ModuleType) -> None:
+    """float32 rounds each feature relatively to itself, not to the largest of them all."""
+    rng = np.random.default_rng(6)
+    units = np.column_stack([rng.normal(size=500) * 1e8, rng.normal(size=500), rng.uniform(size=500)])
+    one_large = rng.normal(size=(500, 100)) * np.where(np.arange(100) == 7, 1e5, 0.5)
+    for x in (units, one_large, one_large + 1e4, units * [1e-20, 1e-16, 1e-24], units * [1, 1, 0]):
+        varying = int((x.std(axis=0) > 0).sum())
+        for dtype, off in (("float64", 1e-5), ("float32", 1e-4)):
+            standardizer = Arrays(wing, x.shape[1], dtype=dtype).fit(x.astype(dtype))
+            assert standardizer.rank == varying == standardizer.kept.sum()
+            z = standardizer.transform(x.astype(dtype))
+            np.testing.assert_allclose(covariance(z), np.eye(varying), rtol=0, atol=off)
+
+
+@WINGS
+@pytest.mark.parametrize("offset", [0, 1e3, 1e5])
+@pytest.mark.parametrize("shape", [(300, 20), (300, 200), (40, 200)], ids=str)
+def test_rounding_of_inputs_is_no_direction(wing: ModuleType, shape: tuple[int, int], offset: float) -> None:
+    """Samples of rank 5, far from 0 or not, in units a million apart: what float32 adds has all directions."""
+    rng = np.random.default_rng(7)
+    low = rng.normal(size=(shape[0], 5)) @ rng.normal(size=(5, shape[1])) + offset
+    for x in (low, low * np.geomspace(1e-3, 1e3, shape[1])):
+        for dtype in ("float64", "float32"):
+            assert Arrays(wing, shape[1], dtype=dtype).fit(x.astype(dtype)).rank == 5
+
+
+@WINGS
+def test_rounding_of_a_large_feature_may_exceed_a_small_one(wing: ModuleType) -> None:
+    """A large feature and 0.3 of it, in float32, apart by its last digits: more than all that the small one does."""
+    rng = np.random.default_rng(8)
+    large = (rng.normal(size=2000) * 1e9).astype(np.float32)
+    x = np.column_stack([large, rng.normal(size=2000).astype(np.float32), large * np.float32(0.3)])
+    standardizer = Arrays(wing, 3, dtype="float32").fit(x)
+    assert standardizer.variances[1] > 10 * standardizer.variances[2]
+    assert (standardizer.rank, standardizer.out_features, standardizer.kept.tolist()) == (2, 2, [True, False, True])
+    z = standardizer.transform(x)
+    np.testing.assert_allclose(covariance(z), np.eye(2), rtol=0, atol=1e-6)
+    assert abs(np.corrcoef(z[:, 1], x[:, 1])[0, 1]) > 0.99
+    back = standardizer.inverse_transform(z)
+    assert np.corrcoef(back[:, 1], x[:, 1])[0, 1] > 0.99
+    np.testing.assert_allclose(back[:, [0, 2]], x[:, [0, 2]], rtol=1e-6, atol=100)
+
+
+@WINGS
+def test_spreads_have_a_floor(wing: ModuleType) -> None:
+    """Squares lose their digits near the least float64: what spreads by less than 1e-140 is documented as constant."""
+    x = correlated(3, 50, 3)
+    x -= x.mean(axis=0)
+    for scale in (1e-135, 1e135):
+        z = Arrays(wing, 3).fit(x * scale).transform(x * scale)
+        np.testing.assert_allclose(covariance(z), np.eye(3), rtol=0, atol=1e-12)
+    for scale in (1e-143, 1e-155, 1e-160, 1e-165):
+        for tolerance in (None, 0):
+            standardizer = Arrays(wing, 3, tolerance=tolerance).fit(x * scale)
+            assert standardizer.rank == 0
+            assert standardizer.transform(x * scale).shape == (50, 0)
+    assert "1e-140" in scratch.Standardizer.__doc__
+
+
+@WINGS
+def test_what_was_learnt_cannot_be_written_to(wing: ModuleType) -> None:
+    standardizer = Arrays(wing, 3).fit(correlated(0, 9, 3))
+    state = {name: np.asarray(value).copy() for name, value in standardizer.inner.state_dict().items()}
+    for name in ("mean", "axes", "variances"):
+        read = getattr(standardizer.inner, name)
+        if wing is scratch:
+            with pytest.raises(ValueError, match="read-only"):
+                read += 1
+        else:
+            read += 1
+        with pytest.raises(AttributeError):
+            setattr(standardizer.inner, name, read)
+    now = standardizer.inner.state_dict()
+    assert all(np.array_equal(value, now[name]) for name, value in state.items())
+
+
+@WINGS
+def test_a_state_at_the_largest_magnitudes_is_one(wing: ModuleType) -> None:
+    """All features together at ±1e140: the variance is D·1e280, the most there can be."""
+    x = np.array([[1e140, 1e140], [-1e140, -1e140], [1e140, 1e140], [-1e140, -1e140]])
+    for samples in (x, x[:1]):
+        standardizer, other = Arrays(wing, 2).fit(samples), Arrays(wing, 2)
+        other.inner.load_state_dict(standardizer.inner.state_dict())
+        assert np.array_equal(other.transform(x), standardizer.transform(x))
+
+
+@WINGS
 def test_the_larger_entry_of_an_axis_is_positive_and_rounding_chooses_no_sign(wing: ModuleType) -> None:
     """Two features of the same variance: all entries of the axes are √½, and the first one is to be positive."""
     rng = np.random.default_rng(4)
@@ -333,10 +420,18 @@ def test_nothing_is_half_learnt_after_a_refusal(wing: ModuleType) -> None:
         for learn in (standardizer.fit, standardizer.partial_fit):
             with pytest.raises((TypeError, ValueError), match=r"^x "):
                 learn(wrong)
-    faulty = standardizer.inner.state_dict()
-    faulty["variances"][1] = -1
-    with pytest.raises(ValueError, match="variances"):
-        standardizer.inner.load_state_dict(faulty)
+    for name, place, value in (
+        ("variances", 1, -1.0),
+        ("variances", 2, 1e9),
+        ("variances", 0, 1e300),
+        ("mean", 1, -1e300),
+        ("axes", 0, 0.0),
+        ("axes", slice(None), 1e200),
+    ):
+        faulty = standardizer.inner.state_dict()
+        faulty[name][place] = value
+        with pytest.raises(ValueError, match=f"state.*{name}"):
+            standardizer.inner.load_state_dict(faulty)
     now = standardizer.inner.state_dict()
     assert all(np.array_equal(value, now[name]) for name, value in state.items())
     z = standardizer.transform(x)

@@ -22,8 +22,12 @@ Stage: TypeAlias = Literal["centered", "decorrelated", "equalized"]
 
 LARGEST = 1e140
 """Of an input's absolute values: sums of their squares are within float64."""
+SMALLEST = 1e-280
+"""Of a variance that counts: below it squares lose their digits."""
 TIE = 1e-6
 """Entries of an axis whose sizes differ by less than this, relatively, are equal: rounding must not choose a sign."""
+SLACK = 1e-6
+"""By how much, relatively, rounding may have taken a state beyond what is exact."""
 
 
 def check_finite(name: str, x: Tensor) -> None:
@@ -73,6 +77,33 @@ def principal_axes(moments: Moments) -> tuple[Tensor, Tensor]:
     return variances, axes * axes.gather(1, largest).sign()
 
 
+def rounding(moments: Moments, variances: Tensor, axes: Tensor, eps: float) -> Tensor:
+    """The variance (D,) that rounding alone can put along each axis, for N samples of a dtype with this eps.
+
+    (max(N, D)·eps(float64))²·σ_1² + (D·eps² + N·eps(float64)²)·Σ_j A_kj²·mean(x_j²)
+    """
+    samples, features, double = moments.samples, len(moments.mean), torch.finfo(torch.float64).eps
+    decomposed = (max(samples, features) * double) ** 2 * variances[0]
+    shares = axes.square()
+    mean_square = shares.T @ variances + moments.mean.square()
+    return decomposed + shares @ mean_square * (features * eps**2 + samples * double**2)
+
+
+def check_spectrum(mean: Tensor, variances: Tensor, axes: Tensor) -> None:
+    """Raise `ValueError` unless there are inputs with this mean (D,) and the covariance Aᵀ diag(σ²) A."""
+    check_number("the least of state['variances']", float(variances.min()), least=0)
+    rises = (variances.diff() > 0).nonzero()
+    if len(rises):
+        raise ValueError(f"state['variances'] rise after entry {int(rises[0])}, expected them from the largest down")
+    for name, value, most in (("mean", mean, LARGEST), ("variances", variances, len(mean) * LARGEST**2)):
+        largest = float(value.abs().max())
+        if largest > most * (1 + SLACK):
+            raise ValueError(f"state[{name!r}] has values of size {largest:g}, expected at most {most:g}")
+    off = float((axes @ axes.T - torch.eye(len(axes), dtype=axes.dtype, device=axes.device)).abs().max())
+    if not off <= SLACK:
+        raise ValueError(f"state['axes'] are orthogonal unit vectors only up to {off:g}, expected {SLACK:g}")
+
+
 class Standardizer:
     """Inputs with mean 0, and on request uncorrelated and of variance 1: z = (x − m)Aᵀ diag(σ)⁻¹, for rows.
 
@@ -86,8 +117,8 @@ class Standardizer:
         The last step taken: "centered" (x − m), "decorrelated" (times Aᵀ, the principal axes) or "equalized" (over σ,
         without the directions in which nothing varies).
     tolerance:
-        A variance counts as 0 unless it is greater than this part of the largest, from 0 to below 1. None is
-        max(N·eps(float64), D·eps(dtype))², N samples seen.
+        A variance counts as 0 unless it is greater than this part of the largest, from 0 to below 1. None asks of each
+        that it is greater than what rounding alone can put there (`rounding`). One of at most 1e-280 is 0 in any case.
     dtype:
         torch.float32 or torch.float64, of what comes and goes; statistics and arithmetic are in float64.
     device:
@@ -98,13 +129,15 @@ class Standardizer:
     count:
         N, how many samples it has learnt from; 0 before the first.
     mean:
-        m (D,), float64.
+        m (D,), float64; a copy, as are the following.
     axes:
         A (D, D), float64: orthogonal unit vectors in rows, in the order of `variances`.
     variances:
         σ² (D,), float64, from the largest down; over N, not N − 1.
+    kept:
+        Which variances count as greater than 0 (D,), booleans; they need not be the first.
     rank:
-        How many variances count as greater than 0.
+        How many they are.
     out_features:
         How many components `transform` gives: D, or `rank` when equalized.
 
@@ -173,8 +206,8 @@ class Standardizer:
         if self.stage == "decorrelated":
             z = z @ self.axes.T
         elif self.stage == "equalized":
-            rank = self.rank
-            z = z @ self.axes[:rank].T / self.variances[:rank].sqrt()
+            kept = self.kept
+            z = z @ self.axes[kept].T / self.variances[kept].sqrt()
         return z.to(self.dtype)
 
     def inverse_transform(self, z: Tensor) -> Tensor:
@@ -193,8 +226,8 @@ class Standardizer:
         if self.stage == "decorrelated":
             x = x @ self.axes
         elif self.stage == "equalized":
-            rank = self.rank
-            x = x * self.variances[:rank].sqrt() @ self.axes[:rank]
+            kept = self.kept
+            x = x * self.variances[kept].sqrt() @ self.axes[kept]
         return (x + mean).to(self.dtype)
 
     @property
@@ -206,28 +239,32 @@ class Standardizer:
     def mean(self) -> Tensor:
         """The samples' mean (D,), float64."""
         self._check_fitted()
-        return self._moments.mean
+        return self._moments.mean.clone()
 
     @property
     def variances(self) -> Tensor:
         """The variance along each axis (D,), float64, from the largest down."""
-        return self._principal()[0]
+        return self._principal()[0].clone()
 
     @property
     def axes(self) -> Tensor:
         """Orthogonal unit vectors in rows (D, D), float64, in the order of `variances`."""
-        return self._principal()[1]
+        return self._principal()[1].clone()
+
+    @property
+    def kept(self) -> Tensor:
+        """Along which axes the samples vary, by the tolerance (D,)."""
+        variances, axes = self._principal()
+        if self.tolerance is None:
+            noise = rounding(self._moments, variances, axes, torch.finfo(self.dtype).eps)
+        else:
+            noise = self.tolerance * variances[:1]
+        return variances > noise.clamp(min=SMALLEST)
 
     @property
     def rank(self) -> int:
         """In how many directions the samples vary, by the tolerance."""
-        variances, tolerance = self.variances, self.tolerance
-        if tolerance is None:
-            tolerance = max(
-                self.count * torch.finfo(torch.float64).eps, self.num_features * torch.finfo(self.dtype).eps
-            )
-            tolerance **= 2
-        return int((variances > tolerance * variances[0]).sum())
+        return int(self.kept.sum())
 
     @property
     def out_features(self) -> int:
@@ -237,12 +274,14 @@ class Standardizer:
 
     def state_dict(self) -> dict[str, Tensor]:
         """Copies of `count`, `mean`, `variances` and `axes`: same names, shapes and dtypes as in `scratch`."""
-        variances, axes = self._principal()
-        count = torch.tensor(self.count)
-        return {"count": count, "mean": self.mean.clone(), "variances": variances.clone(), "axes": axes.clone()}
+        # What is read of it is a copy already.
+        mean, variances, axes = self.mean, self.variances, self.axes
+        return {"count": torch.tensor(self.count), "mean": mean, "variances": variances, "axes": axes}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Take over what another one, of either wing, has learnt: `transform` does the same then, sign by sign.
+        """Take over what another one, of either wing, has learnt.
+
+        Where stage, tolerance and dtype are equal too, `transform` does the same then, sign by sign.
 
         Raises
         ------
@@ -260,7 +299,7 @@ class Standardizer:
         for name, value in state.items():
             check_finite(f"state[{name!r}]", value)
         count = check_count("state['count']", int(state["count"]))
-        check_number("the least of state['variances']", float(state["variances"].min()), least=0)
+        check_spectrum(state["mean"], state["variances"], state["axes"])
         mean, variances, axes = (state[name].to(mean.device, copy=True) for name in ("mean", "variances", "axes"))
         # Not the factor of whoever learnt it, but one whose RᵀR is the same.
         self._moments = Moments(count, mean, (count * variances).sqrt()[:, None] * axes)

@@ -3,8 +3,9 @@
 from tests.mutants.mutant import mutant
 
 MERGED = "np.vstack([before.factor, x - mean, correction])"
-EQUALIZED = "z = z @ self.axes[:rank].T / np.sqrt(self.variances[:rank])"
-BACK = "x = x * np.sqrt(self.variances[:rank]) @ self.axes[:rank]"
+EQUALIZED = "z = z @ self.axes[kept].T / np.sqrt(self.variances[kept])"
+BACK = "x = x * np.sqrt(self.variances[kept]) @ self.axes[kept]"
+INPUTS = "(features * eps**2 + samples * double**2) * (axes**2 @ squares)"
 
 MUTANTS = (
     # what is learnt
@@ -112,12 +113,12 @@ MUTANTS = (
     mutant(
         "divided by the variance",
         "preprocessing.py",
-        (EQUALIZED, "z = z @ self.axes[:rank].T / self.variances[:rank]"),
+        (EQUALIZED, "z = z @ self.axes[kept].T / self.variances[kept]"),
     ),
     mutant(
         "not divided",
         "preprocessing.py",
-        (EQUALIZED, "z = z @ self.axes[:rank].T"),
+        (EQUALIZED, "z = z @ self.axes[kept].T"),
     ),
     mutant(
         "features divided by their own deviations",
@@ -127,7 +128,7 @@ MUTANTS = (
     mutant(
         "the largest variances left out",
         "preprocessing.py",
-        (EQUALIZED, "z = z @ self.axes[len(self.axes) - rank :].T / np.sqrt(self.variances[:rank])"),
+        (EQUALIZED, "z = z @ self.axes[kept[::-1]].T / np.sqrt(self.variances[kept])"),
     ),
     mutant(
         "nothing left out, 1e-8 added",
@@ -137,22 +138,58 @@ MUTANTS = (
     mutant(
         "turned back when equalized (ZCA)",
         "preprocessing.py",
-        (EQUALIZED, EQUALIZED + " @ self.axes[:rank]"),
+        (EQUALIZED, EQUALIZED + " @ self.axes[kept]"),
     ),
     mutant(
         "a tolerance of standard deviations",
         "preprocessing.py",
-        ("variances > tolerance * variances[0]", "variances > tolerance**2 * variances[0]"),
+        ("noise = self.tolerance * variances[:1]", "noise = self.tolerance**2 * variances[:1]"),
     ),
     mutant(
         "a tolerance not relative",
         "preprocessing.py",
-        ("variances > tolerance * variances[0]", "variances > tolerance"),
+        ("noise = self.tolerance * variances[:1]", "noise = np.array(self.tolerance)"),
     ),
     mutant(
-        "a tolerance below rounding",
+        "a tolerance below the decomposition's rounding",
         "preprocessing.py",
-        ("tolerance = float(noise) ** 2", "tolerance = float(noise) ** 4"),
+        (" + (max(samples, features) * double) ** 2 * variances[0]", ""),
+    ),
+    mutant("a tolerance below the inputs' rounding", "preprocessing.py", ("features * eps**2", "features * double**2")),
+    mutant(
+        "rounding of the inputs by the largest of them",
+        "preprocessing.py",
+        (INPUTS, "(features * eps) ** 2 * variances[0]"),
+    ),
+    mutant(
+        "rounding of the inputs without their offset",
+        "preprocessing.py",
+        (" + moments.mean**2", ""),
+    ),
+    mutant(
+        "spreads without a floor",
+        "preprocessing.py",
+        ("variances > np.maximum(noise, SMALLEST)", "variances > noise"),
+    ),
+    mutant(
+        "rounding along all axes alike",
+        "preprocessing.py",
+        ("(axes**2 @ squares)", "squares.sum()"),
+    ),
+    mutant(
+        "rounding along the axes' columns",
+        "preprocessing.py",
+        ("(axes**2 @ squares)", "(squares @ axes**2)"),
+    ),
+    mutant(
+        "as many of the first axes as are kept",
+        "preprocessing.py",
+        (EQUALIZED, EQUALIZED.replace("kept", ": self.rank")),
+    ),
+    mutant(
+        "back by the first axes",
+        "preprocessing.py",
+        (BACK, BACK.replace("kept", ": self.rank")),
     ),
     # and back
     mutant(
@@ -160,8 +197,8 @@ MUTANTS = (
         "preprocessing.py",
         ("(x + mean).astype(self.dtype)", "(x + 0 * mean).astype(self.dtype)"),
     ),
-    mutant("back by the variance", "preprocessing.py", (BACK, "x = x * self.variances[:rank] @ self.axes[:rank]")),
-    mutant("back without the spread", "preprocessing.py", (BACK, "x = x @ self.axes[:rank]")),
+    mutant("back by the variance", "preprocessing.py", (BACK, "x = x * self.variances[kept] @ self.axes[kept]")),
+    mutant("back without the spread", "preprocessing.py", (BACK, "x = x @ self.axes[kept]")),
     mutant(
         "back turned the wrong way",
         "preprocessing.py",
@@ -169,6 +206,11 @@ MUTANTS = (
     ),
     mutant("back in float64", "preprocessing.py", ("return (x + mean).astype(self.dtype)", "return x + mean")),
     # states
+    mutant(
+        "what was learnt can be written to",
+        "preprocessing.py",
+        ("    view.flags.writeable = False\n", ""),
+    ),
     mutant("state_dict gives its own arrays", "preprocessing.py", ('"axes": axes.copy()}', '"axes": axes}')),
     mutant(
         "load_state_dict keeps what it is given",

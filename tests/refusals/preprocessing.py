@@ -86,7 +86,7 @@ REFUSALS = (
             RuntimeError,
             ("Standardizer", "no samples", "fit"),
         )
-        for name in ("mean", "axes", "variances", "rank", "out_features")
+        for name in ("mean", "axes", "variances", "kept", "rank", "out_features")
     ),
     *(
         Refusal(
@@ -241,5 +241,38 @@ REFUSALS = (
         lambda w: load(w, state(w, variances=strange(w, -0.5, dtype="float64")[1])),
         ValueError,
         ("state['variances']", "-0.5", "at least 0"),
+    ),
+    Refusal(
+        "Standardizer, a state with rising variances",
+        lambda w: load(w, state(w, variances=strange(w, 2, dtype="float64")[1])),
+        ValueError,
+        ("state['variances'] rise after entry 1", "largest down"),
+    ),
+    Refusal(
+        "Standardizer, a state with a variance no inputs have",
+        lambda w: load(w, state(w, variances=strange(w, 0, 1e308, dtype="float64")[2])),
+        ValueError,
+        ("state['variances'] has values of size 1e+308", "at most 3e+280"),
+    ),
+    Refusal(
+        "Standardizer, a state with a mean no inputs have",
+        lambda w: load(w, state(w, mean=strange(w, -1e308, dtype="float64")[1])),
+        ValueError,
+        ("state['mean'] has values of size 1e+308", "at most 1e+140"),
+    ),
+    *(
+        Refusal(
+            f"Standardizer, a state with {name} for axes",
+            lambda w, factor=factor: load(w, state(w, axes=factor * fitted(w).axes)),
+            ValueError,
+            ("state['axes'] are orthogonal unit vectors only up to", "expected 1e-06"),
+        )
+        for name, factor in (("zeros", 0), ("too long ones", 2), ("hardly too long ones", 1 + 1e-6))
+    ),
+    Refusal(
+        "Standardizer, a state with oblique axes",
+        lambda w: load(w, state(w, axes=strange(w, dtype="float64")[:3] + 3**-0.5)),
+        ValueError,
+        ("state['axes'] are orthogonal unit vectors only up to 1, expected 1e-06",),
     ),
 )
