@@ -11,7 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from experiments.lecture import backprop, backprop_cost, backprop_ways
 from experiments.lecture.backprop_cost import Products, Seconds
 from experiments.lecture.catalogue import ENTRIES
-from experiments.lecture.lab import WINGS
+from experiments.lecture.lab import WINGS, alternately
 from experiments.lecture.running import run
 from scratch import literal
 
@@ -165,7 +165,7 @@ def test_naive_differentiation_moves_each_parameter_and_puts_it_back(wing: Any) 
 
 def test_medians_are_of_actions_that_take_turns() -> None:
     calls: list[str] = []
-    seconds = backprop_cost.alternately([lambda: calls.append("a"), lambda: calls.append("b")], 3, least=0.0)
+    seconds = alternately([lambda: calls.append("a"), lambda: calls.append("b")], 3, least=0.0)
     assert "".join(calls) == "aabb" + "ab" * 3
     assert len(seconds) == 2
 

@@ -103,6 +103,12 @@ def test_a_step_that_leaves_the_penalty_out_is_seen(monkeypatch) -> None:
     assert failed(step=one_step(WINGS[0])._asdict()) == {"step"}
 
 
+def test_a_step_that_lets_biases_decay_is_seen(monkeypatch) -> None:
+    """As if `scratch.SGD` asked for the weight decay alone, and not whether the parameter is a weight."""
+    monkeypatch.setattr("scratch.optim.is_weight", lambda _: True)
+    assert failed(step=one_step(WINGS[0])._asdict()) == {"step"}
+
+
 def test_a_penalty_without_its_half_is_seen(monkeypatch) -> None:
     forward = torchref.L2Penalty.forward
     monkeypatch.setattr(torchref.L2Penalty, "forward", lambda self, params: 2 * forward(self, params))

@@ -10,7 +10,7 @@ J is the mean over the samples here; the lecture's J is their sum, whose α is t
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -18,11 +18,11 @@ import numpy as np
 from experiments import data
 from experiments.backend import Array, Backend, Labels
 from experiments.batches import batches
-from experiments.lecture.lab import WINGS, Claim, Lab, Wing, initial
+from experiments.errors import UserError
+from experiments.lecture.lab import WINGS, Claim, Lab, Wing, alternately, initial, worst
 from experiments.lecture.learning_modes_descent import (
     Found,
     Measured,
-    alternated_seconds,
     descend,
     gradient_spread,
     held_bytes,
@@ -34,6 +34,8 @@ from experiments.lecture.small_digits import network, rows
 MODES: Final = ("batch", "mini-batch", "online")
 TUNING: Final = 10_000
 """Added to a seed, it gives the one that rates are tuned on."""
+SHARED: Final = 50
+"""Updates over which the wings' losses are compared; later, chaos may have made a rounding large."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,15 +70,15 @@ class Config:
 
 FULL: Final = Config()
 QUICK: Final = Config(
-    samples=40, hidden=8, mini=8, threshold=0.4, rates=(1 / 8, 1 / 2, 1.0), batch_patience=80, online_patience=12,
-    seeds=3, tuning_seeds=1, draws=40, rounds=3,
+    samples=40, hidden=8, mini=8, threshold=0.5, rates=(1 / 8, 1 / 2, 2.0), batch_patience=120, online_patience=20,
+    seeds=3, tuning_seeds=2, draws=40, rounds=3,
 )  # fmt: skip
 
 
 def run(lab: Lab, config: Config) -> list[Claim]:
     """Tune, measure both wings over the seeds, draw, judge."""
     tuned = lab.over_seeds(functools.partial(tune, config), config.tuning_seeds)
-    rates = {mode: config.rates[int(np.max([one[mode] for one in tuned], axis=0).argmin())] for mode in MODES}
+    rates = {mode: best_rate(config, mode, [one[mode] for one in tuned]) for mode in MODES}
     found = lab.over_seeds(functools.partial(measure, config, rates), config.seeds)
     times = {wing.name: epoch_seconds(wing, config, lab.seed) for wing in WINGS}
     record(lab, found, rates, {mode: config.batch_size(mode) for mode in MODES}, config.threshold, config.copies)
@@ -116,6 +118,17 @@ def tune(config: Config, seed: int) -> dict[str, list[float]]:
     return epochs
 
 
+def best_rate(config: Config, mode: str, epochs: Sequence[Sequence[float]]) -> float:
+    """Of the grid, the rate that takes the fewest epochs in the worst of the seeds; `UserError` if none arrives."""
+    most = np.max(epochs, axis=0)
+    if not np.isfinite(most).any():
+        raise UserError(
+            f"no rate of {_listed(config.rates)} brings {mode} learning to a loss of {config.threshold:g} within "
+            f"{config.patience(mode)} epochs in all {len(epochs)} tuning seeds: no mode can be compared at its best"
+        )
+    return config.rates[int(most.argmin())]
+
+
 def measure(config: Config, rates: Mapping[str, float], seed: int) -> dict[str, Measured]:
     """All that is measured with one seed, in both wings."""
     x, labels = samples(config, seed)
@@ -153,8 +166,8 @@ def epoch_seconds(wing: Wing, config: Config, seed: int) -> dict[str, float]:
         for chosen in batches(np.arange(len(x)), size):
             one.gradients(x[chosen], labels[chosen])
 
-    tasks = {mode: functools.partial(epoch, config.batch_size(mode)) for mode in MODES}
-    return alternated_seconds(tasks, config.rounds)
+    actions = [functools.partial(epoch, config.batch_size(mode)) for mode in MODES]
+    return dict(zip(MODES, alternately(actions, config.rounds), strict=True))
 
 
 def judge(config: Config, found: Found, times: Mapping[str, Mapping[str, float]]) -> list[Claim]:
@@ -169,7 +182,8 @@ def judge(config: Config, found: Found, times: Mapping[str, Mapping[str, float]]
         {mode: of(mode, get) for mode in MODES}
         for get in (lambda run: run.epochs[-1], lambda run: run.updates, lambda run: run.rises)
     )
-    reached = all(run.reached for one in every for run in one.once.values())
+    named = [one.once[mode].reached for one in every for mode in ("batch", "online")]
+    missed = "" if all(named) else f"; {sum(named)} of {len(named)} runs reached it"
     fewer, more = (epochs["batch"] / epochs["online"]).min(), (updates["online"] / updates["batch"]).min()
     slower = {wing: some["online"] / some["batch"] for wing, some in times.items()}
     spreads = pooled(found).values()
@@ -179,16 +193,17 @@ def judge(config: Config, found: Found, times: Mapping[str, Mapping[str, float]]
     uneven = worst(abs(value / (size * some[1]) - 1) for some in held for size, value in some.items())
     return [
         Claim(
-            f"Each at its own best rate, online learning reaches a loss of {config.threshold:g} in at most a third of "
-            f"batch learning's epochs, and with at least three times its updates, {seeds}.",
+            f"Each at its own best rate of {_listed(config.rates)}, online learning reaches a loss of "
+            f"{config.threshold:g} in at most a third of batch learning's epochs, and with at least three times its "
+            f"updates, {seeds}.",
             f"at least {fewer:.1f} times fewer epochs (medians {np.median(epochs['online']):.1f} and "
-            f"{np.median(epochs['batch']):.0f}), {more:.1f} times more updates",
-            reached and fewer >= 3 and more >= 3,
+            f"{np.median(epochs['batch']):.0f}), {more:.1f} times more updates{missed}",
+            all(named) and fewer >= 3 and more >= 3,
             {"fewer_epochs": fewer, "more_updates": more},
         ),
         Claim(
             f"Batch learning works on {config.samples} samples side by side: the gradients of an epoch take online "
-            f"learning at least 5 times as long (medians of {config.rounds} rounds in turns).",
+            f"learning at least 5 times as long (CPU time, medians of {config.rounds} rounds in turns).",
             ", ".join(f"{wing} {value:.0f} times" for wing, value in slower.items()),
             all(value >= 5 for value in slower.values()),
             slower,
@@ -252,22 +267,22 @@ def _copies(config: Config, every: Sequence[Measured], seeds: str) -> list[Claim
 
 def _wings(found: Found) -> Claim:
     apart = worst(
-        gap(ours[mode].losses, theirs[mode].losses)
+        gap(ours[mode].losses[: SHARED + 1], theirs[mode].losses[: SHARED + 1])
         for scratch, torch in ((one["scratch"], one["torch"]) for one in found)
         for ours, theirs in ((scratch.once, torch.once), (scratch.copied, torch.copied))
         for mode in MODES
     )
     return Claim(
-        "Both wings learn alike: as many updates in every run of every mode, and losses the same to 1e-9.",
+        f"Both wings learn alike: in every run of every mode their losses are the same to 1e-9 over the first {SHARED} "
+        "updates. (The best rate may be at the edge of stability, where roundings grow from update to update.)",
         f"at most {apart:.1e} apart, relative to the loss",
         apart <= 1e-9,
         {"apart": apart},
     )
 
 
-def worst(values: Iterable[float]) -> float:
-    """The largest, or NaN if there is one: no claim holds with it."""
-    return float(np.max(list(values)))
+def _listed(rates: Sequence[float]) -> str:
+    return ", ".join(f"{rate:g}" for rate in rates)
 
 
 def gap(first: Array, second: Array) -> float:

@@ -1,7 +1,7 @@
 """How a network goes downhill when each update sees a batch of the samples: its losses, its gradients, its memory."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ from experiments.lecture.lab import Make, Wing
 
 
 class Descent(NamedTuple):
-    """The loss of all samples before the first update and after each, with the time and the epochs it took so far."""
+    """The loss of all samples before the first update and after each, with this thread's time and the epochs so far."""
 
     losses: Array
     seconds: Array
@@ -85,9 +85,9 @@ def descend(
     losses, seconds, epochs = [scale * learner.loss(learner.predict(x), labels)], [0.0], [0.0]
     for place in _order(seed, copies * len(x), batch_size):
         chosen = place % len(x)
-        begun = time.perf_counter()
+        begun = time.thread_time()  # no machine that is busy with other things counts
         learner.update(learner.gradients(x[chosen], labels[chosen]).grads)
-        seconds.append(seconds[-1] + time.perf_counter() - begun)
+        seconds.append(seconds[-1] + time.thread_time() - begun)
         losses.append(scale * learner.loss(learner.predict(x), labels))
         epochs.append(epochs[-1] + len(chosen) / (copies * len(x)))
         if losses[-1] <= threshold or epochs[-1] >= patience:
@@ -174,14 +174,3 @@ def pooled(found: Found) -> dict[str, dict[int, tuple[float, float]]]:
 
 def _rms(values: Sequence[float]) -> float:
     return float(np.sqrt(np.mean(np.square(values))))
-
-
-def alternated_seconds(tasks: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median seconds of each task, over rounds in which they take turns."""
-    seconds: dict[str, list[float]] = {name: [] for name in tasks}
-    for _ in range(rounds):
-        for name, task in tasks.items():
-            begun = time.perf_counter()
-            task()
-            seconds[name].append(time.perf_counter() - begun)
-    return {name: float(np.median(values)) for name, values in seconds.items()}

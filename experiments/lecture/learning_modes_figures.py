@@ -34,7 +34,7 @@ def record(
         )
     lab.table(
         f"to a loss of {threshold:g}: medians over {len(found)} seeds; rises: shares of the updates",
-        ("mode", "B", "α", "epochs", "updates", "s scratch", "s torch", "rises", "bytes held", "torch"),
+        ("mode", "B", "α", "epochs", "updates", "CPU s scratch", "torch", "rises", "bytes held", "torch"),
         rows,
     )
     for wing, one in found[0].items():
@@ -48,9 +48,10 @@ def record(
         "modes",
         lambda figure, theme: draw_modes(figure, theme, threshold, found[0]),
         size=(8, 3.3),
-        caption="The loss of one seed against epochs, updates and seconds, each mode at its own best rate. Online "
-        "learning is first in epochs, last in updates and in seconds. Scratch wide, torch dashed.",
-        alt="Three panels with falling curves of batch, mini-batch and online learning, in another order in each.",
+        caption="The loss of one seed against epochs, updates and CPU seconds, each mode at its own best rate. Online "
+        "learning takes fewer epochs than batch learning, and more updates; which takes longer is a matter of the "
+        "machine and of the number of samples. Scratch wide, torch dashed.",
+        alt="Three panels with falling curves of batch, mini-batch and online learning, against three clocks.",
     )
     lab.figure(
         "noise-and-memory",
@@ -84,7 +85,7 @@ def draw_modes(figure: Figure, theme: Theme, threshold: float, one: Mapping[str,
             label = mode if wing == "scratch" else None
             for panel, clock in zip(panels, (run.epochs, np.arange(len(run.losses)), run.seconds), strict=True):
                 panel.plot(clock[places], run.losses[places], color=colour, label=label, **theme.wing(wing))
-    for panel, name in zip(panels, ("epochs", "updates", "seconds of gradients and updates"), strict=True):
+    for panel, name in zip(panels, ("epochs", "updates", "CPU seconds of the updates"), strict=True):
         _logarithmic(panel, xlabel=name)
         panel.axhline(threshold, color=theme.faint, linewidth=0.8)
     panels[0].set_ylabel("loss of all samples (nats)")

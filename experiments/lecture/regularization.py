@@ -6,14 +6,14 @@ penalty is over W alone. The slide adds the term to J, but its update leaves the
 
 import dataclasses
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 
 from experiments import data
 from experiments.backend import Array, Labels
-from experiments.lecture.lab import WINGS, Claim, Lab, epochs, initial
+from experiments.lecture.lab import WINGS, Claim, Lab, epochs, initial, worst
 from experiments.lecture.regularization_exact import Ridge, Step, distance, linear_problem, norm, penalty_step, ridge
 from experiments.lecture.regularization_figures import record
 from experiments.lecture.small_digits import network, rows
@@ -39,8 +39,9 @@ class Config:
 
 FULL: Final = Config()
 QUICK: Final = Config(
-    ridge_lambdas=(1.0, 100.0), ridge_steps=600, hidden=10, lambdas=(0.0, 0.1, 1.0, 10.0), epochs=150, seeds=3
-)
+    ridge_lambdas=(1.0, 100.0), ridge_steps=600, mislabelled=0.3, hidden=10, lambdas=(0.0, 0.1, 1.0, 10.0),
+    epochs=200, seeds=3,
+)  # fmt: skip
 
 
 class Learnt(NamedTuple):
@@ -207,8 +208,3 @@ def judge(config: Config, steps: Mapping[str, Step], ridges: Ridges, found: Foun
             {"apart": apart},
         ),
     ]
-
-
-def worst(values: Iterable[float]) -> float:
-    """The largest, or NaN if there is one: no claim holds with it."""
-    return float(np.max(list(values)))

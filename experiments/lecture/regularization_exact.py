@@ -45,9 +45,12 @@ class Ridge(NamedTuple):
 
 def penalty_step(wing: Wing, make: Make, x: Array, labels: Labels, *, lr: float, decay: float, seed: int) -> Step:
     """Hold the penalty's gradient against λW, and the optimiser's step against the formula."""
-    params = initial(make, seed)
-    weights = {name: value for name, value in params.items() if name.endswith("weight")}
     rng = np.random.default_rng([seed, 1])
+    params = {  # biases start at 0, where no decay of theirs would be seen
+        name: value if name.endswith("weight") else rng.normal(size=value.shape)
+        for name, value in initial(make, seed).items()
+    }
+    weights = {name: value for name, value in params.items() if name.endswith("weight")}
     aside = {name: rng.normal(size=value.shape) for name, value in params.items()}
 
     _, grads = penalty(wing, params, decay)
