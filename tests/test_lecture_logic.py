@@ -10,6 +10,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from experiments.lecture import logic, logic_units
+from experiments.lecture.activations import HIDDEN
 from experiments.lecture.catalogue import ENTRIES
 from experiments.lecture.lab import WINGS, Wing
 from experiments.lecture.logic import Learnt
@@ -141,6 +142,22 @@ def test_wings_that_part_early_are_seen(error: float) -> None:
     assert failed(wrong) == {"wings"}
 
 
+def test_large_losses_may_differ_by_as_much_more() -> None:
+    loud = measured()
+    for wing, factor in (("scratch", 1e6), ("torch", 1e6 * (1 + 1e-12))):
+        net = loud["trials"][3][wing]["tanh"]
+        loud["trials"][3][wing]["tanh"] = net._replace(losses=net.losses * factor)
+    assert failed(loud) == set()
+
+
+def test_the_figure_says_what_its_net_has_come_to() -> None:
+    trials = measured()["trials"]
+    assert logic._example(trials, "ReLU", "stuck", 500)[0] == "ReLU, stuck"
+    assert logic._example(trials, "logistic", "stuck", 500)[0] == "logistic, still learning"
+    assert logic._example(trials, "ReLU", "learnt", 500)[0] == "ReLU, stuck"
+    assert logic._example(trials, "tanh", "learnt", 500)[0] == "tanh, learnt"
+
+
 def test_wings_that_end_differently_are_seen() -> None:
     wrong = measured()
     for trial in wrong["trials"][:2]:
@@ -212,5 +229,5 @@ def test_the_rate_with_the_fewest_updates_is_taken() -> None:
 
 
 def test_shares_of_those_that_have_learnt() -> None:
-    nets = [{name: learnt(updates, 0.1) for name in logic.ACTIVATIONS} for updates in (3, 5, 501)]
+    nets = [{name: learnt(updates, 0.1) for name in HIDDEN} for updates in (3, 5, 501)]
     assert logic.share_learnt(nets, np.array([2, 3, 5, 500]))["tanh"] == pytest.approx([0, 1 / 3, 2 / 3, 2 / 3])

@@ -6,7 +6,6 @@ What the standardiser itself does is tested elsewhere; here, that the experiment
 import dataclasses
 import itertools
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,26 +16,25 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import scratch
 from experiments.lecture import standardization
 from experiments.lecture.catalogue import ENTRIES
-from experiments.lecture.lab import WINGS
+from experiments.lecture.lab import WINGS, initial, worst
 from experiments.lecture.running import run
-from experiments.lecture.standardization import cloud, digits
+from experiments.lecture.standardization import cloud
+from experiments.lecture.standardization_digits import Whitened, digits, whiten
 from experiments.lecture.standardization_trials import (
     STAGES,
     Learnt,
     Shape,
     Trial,
-    Whitened,
     curvatures,
     drift,
-    fewest,
-    largest,
     shape,
+    spread,
     stages,
-    whiten,
+    until,
 )
 
 SCRATCH, TORCH = WINGS
-CLAIMS = ("steps", "curvatures", "linear", "perceptron", "constant", "stream", "wings")
+CLAIMS = ("steps", "covariance", "curvatures", "linear", "perceptron", "constant", "stream", "wings")
 CORNERS = np.array([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])
 
 
@@ -48,18 +46,25 @@ def learnt(epochs: int) -> Learnt:
 def measured() -> dict[str, Any]:
     """The arguments of `judge`, as they should be, so that a test may spoil them."""
     shapes = {
-        "original": Shape(3.0, 1.0, 2.0, 120.0),
-        "centered": Shape(1e-16, 1.0, 2.0, 14.0),
-        "decorrelated": Shape(1e-16, 1e-16, 2.0, 14.0),
-        "equalized": Shape(1e-16, 1e-16, 1e-15, 1.0),
+        "original": Shape(3.0, 1.0, 2.0, 14.0, 120.0),
+        "centered": Shape(1e-16, 1.0, 2.0, 14.0, 14.0),
+        "decorrelated": Shape(1e-16, 1e-16, 2.0, 14.0, 14.0),
+        "equalized": Shape(1e-16, 1e-16, 1e-15, 1.0, 1.0),
     }
     epochs = dict(zip(STAGES, (40, 10, 10, 1), strict=True))
     trial = {wing.name: {stage: learnt(count) for stage, count in epochs.items()} for wing in WINGS}
     return {
         "shapes": {wing.name: [dict(shapes), dict(shapes)] for wing in WINGS},
+        "spreads": {wing.name: dict(zip(STAGES, (500.0, 500.0, 500.0, 1.0), strict=True)) for wing in WINGS},
         "linear": [Trial({wing: dict(one) for wing, one in trial.items()}, 1e-15, 1e-15) for _ in range(11)],
         "mlp": [Trial({wing: dict(one) for wing, one in trial.items()}, 1e-15, 1e-15) for _ in range(2)],
-        "whitened": {wing.name: Whitened(5, 4, 4, True, 1e-13, 1e-14, 1e-11, np.ones((3, 4))) for wing in WINGS},
+        "whitened": {
+            wing.name: [
+                Whitened(196, 5, 4, 4, True, 1e7, 1e-13, 1e-14, 1e-11, np.ones((3, 4))),
+                Whitened(784, 5, 4, 4, True, 1e9, 5e-12, 1e-14, 1e-11, np.ones((3, 4))),
+            ]
+            for wing in WINGS
+        },
     }
 
 
@@ -122,6 +127,20 @@ def test_other_curvatures_are_seen(wing: str, stage: str, condition: float) -> N
 
 @pytest.mark.parametrize("wing", ["scratch", "torch"])
 @pytest.mark.parametrize(
+    ("stage", "part"), [("centered", 1e-8), ("decorrelated", -1e-8), ("equalized", 1e-8), ("equalized", math.nan)]
+)
+def test_another_covariance_is_seen(wing: str, stage: str, part: float) -> None:
+    wrong = measured()
+    one = wrong["shapes"][wing][1][stage]
+    wrong["shapes"][wing][1][stage] = one._replace(spread=one.spread * (1 + part))
+    assert failed(wrong) == {"covariance"}
+    wrong = measured()
+    wrong["spreads"][wing][stage] *= 1 + part
+    assert failed(wrong) == {"covariance"}
+
+
+@pytest.mark.parametrize("wing", ["scratch", "torch"])
+@pytest.mark.parametrize(
     ("what", "stage", "epochs", "claim"),
     [
         ("linear", "decorrelated", 11, "linear"),
@@ -167,6 +186,7 @@ def test_a_stage_that_never_comes_to_its_goal_is_seen(what: str) -> None:
         ("rank", 3, "constant"),
         ("finite", False, "constant"),
         ("from_identity", 2e-11, "constant"),
+        ("true_rank", 5, "constant"),
         ("from_identity", math.nan, "constant"),
         ("inverse", 2e-9, "constant"),
         ("inverse", math.nan, "constant"),
@@ -178,9 +198,19 @@ def test_a_stage_that_never_comes_to_its_goal_is_seen(what: str) -> None:
     ],
 )
 def test_whitening_gone_wrong_is_seen(wing: str, field: str, value: Any, claim: str) -> None:
-    wrong = measured()
-    wrong["whitened"][wing] = wrong["whitened"][wing]._replace(**{field: value})
-    assert failed(wrong) == {claim}
+    for which in (0, 1):
+        wrong = measured()
+        wrong["whitened"][wing][which] = wrong["whitened"][wing][which]._replace(**{field: value})
+        assert failed(wrong) == {claim}
+
+
+@pytest.mark.parametrize("wing", ["scratch", "torch"])
+def test_the_identity_is_asked_for_as_closely_as_rounding_lets_it(wing: str) -> None:
+    for which, bound in ((0, 1e-12), (1, 2.0**-52 * 1e9**0.5)):
+        for share, claims in ((0.99, set()), (1.01, {"constant"})):
+            wrong = measured()
+            wrong["whitened"][wing][which] = wrong["whitened"][wing][which]._replace(from_identity=share * bound)
+            assert failed(wrong) == claims
 
 
 @pytest.mark.parametrize("what", ["linear", "mlp"])
@@ -193,12 +223,14 @@ def test_wings_apart_are_seen(what: str, field: str, value: float) -> None:
 
 
 def test_how_inputs_lie_by_hand() -> None:
-    assert shape(CORNERS) == pytest.approx((0, 0, 0, 1), abs=1e-15)
+    assert shape(CORNERS) == pytest.approx((0, 0, 0, 1, 1), abs=1e-14)
     # H = [[10, 0, 3], [0, 1, 0], [3, 0, 1]]: λ = (11 ± √117) / 2 and 1.
     high, low = (11 + math.sqrt(117)) / 2, (11 - math.sqrt(117)) / 2
     moved = CORNERS + np.array([3, 0])
     np.testing.assert_allclose(curvatures(moved), [low, 1, high], rtol=1e-12)
-    assert shape(moved) == pytest.approx((3, 0, 0, high / low), abs=1e-12)
+    assert shape(moved) == pytest.approx((3, 0, 0, 1, high / low), abs=1e-12)
+    assert spread(moved * [3, 1], 2) == pytest.approx(9)
+    assert spread(np.column_stack([moved * [3, 1], np.full(4, 0.1)]), 2) == pytest.approx(9)
     # x₂ = x₁: covariance 1 everywhere.
     assert shape(CORNERS[:, [0, 0]])[:3] == pytest.approx((0, 1, 1), abs=1e-15)
 
@@ -214,7 +246,7 @@ def test_the_stages_by_hand() -> None:
 
 
 def test_a_linear_unit_obeys_the_theory() -> None:
-    config = dataclasses.replace(standardization.QUICK, shares=(1.0,))
+    config = standardization.QUICK
     x, target = cloud(config.points, 3)
     found = standardization.linear_unit(config, 3)
     for wing, stage in itertools.product(WINGS, STAGES):
@@ -227,21 +259,21 @@ def test_a_linear_unit_obeys_the_theory() -> None:
         assert above[-1] <= config.unexplained * 0.5 * float(target.var()) < above[-2]
 
 
-def test_the_best_rate_is_the_one_with_the_fewest_epochs() -> None:
-    asked: list[float] = []
+def test_learning_ends_at_the_goal_or_at_the_limit() -> None:
+    assert until(iter([1.0, 0.5, 0.25, 0.125]), 2.0, 0.25, 100) == Learnt(2.0, 2, [1, 0.5, 0.25])
+    assert until(iter([1.0, 0.5, 0.25, 0.125]), 2.0, 0.25, 2).epochs == 2
+    assert until(iter([1.0, 0.5, 0.25, 0.125]), 2.0, 0.25, 1) == Learnt(2.0, math.inf, [1, 0.5])
+    assert until(iter([1.0, math.nan, 0.0]), 2.0, 0.25, 100).epochs == math.inf
 
-    def learn(rate: float) -> Iterator[float]:
-        loss = 1.0
-        while True:
-            asked.append(rate)
-            yield loss
-            loss *= rate
 
-    assert fewest(learn, (0.9, 0.5, 0.7, 0.5), 0.1, 100) == Learnt(0.5, 4, [1, 0.5, 0.25, 0.125, 0.0625])
-    assert asked.count(0.7) == 5  # given up when it can no longer win
-    assert fewest(learn, (0.9,), 0.1, 10).epochs == math.inf
-    assert fewest(learn, (2.0, 0.5), 0.1, 50).rate == 0.5
-    assert fewest(lambda _: iter([1.0, math.nan, 0.0]), (1.0,), 0.1, 50).epochs == math.inf
+def test_rates_are_chosen_with_other_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = dataclasses.replace(standardization.QUICK, images=40, rates=(1.0, 2.0), limit=3)
+    drawn: list[int] = []
+    monkeypatch.setattr(standardization, "initial", lambda make, seed: drawn.append(seed) or initial(make, seed))
+    found = standardization.search(config, 5)
+    assert set(drawn) == {1_000_005}
+    assert set(found) == set(itertools.product(STAGES, config.rates))
+    assert max(found.values()) <= config.limit + 1
 
 
 def test_drift() -> None:
@@ -249,7 +281,6 @@ def test_drift() -> None:
     assert drift([2.0, 1.0], [2.0]) == drift([], []) == drift([2.0], []) == math.inf
     assert drift([2.0, 1.0, 1.5, 0.5], [2.0, 1.0, 7.0]) == 0  # it rises: from there on anything may be
     assert math.isnan(drift([2.0, 1.0], [2.0, math.nan]))
-    assert math.isnan(largest([1.0, math.nan, 2.0]))
 
 
 def test_digits_in_tiles() -> None:
@@ -265,8 +296,8 @@ def test_digits_in_tiles() -> None:
 def test_whitening_of_constant_and_repeated_components(wing: Any) -> None:
     x = np.random.default_rng(0).normal(size=(30, 3))
     found = whiten(wing, np.column_stack([x, np.full(30, 0.1), x[:, 0] + x[:, 1]]), 7)
-    assert found[:4] == (1, 3, 3, True)
-    assert largest(found[4:7]) < 1e-12
+    assert found[:5] == (5, 1, 3, 3, True)
+    assert worst(found[6:9]) < 1e-12
 
 
 def test_a_stream_that_forgets_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,11 +9,12 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import scratch
 from experiments.lecture import vanishing
+from experiments.lecture.activations import HIDDEN, SCALED
 from experiments.lecture.catalogue import ENTRIES
 from experiments.lecture.error_signals import Sizes, backward, factor, sizes_of, together
 from experiments.lecture.lab import WINGS
 from experiments.lecture.running import run
-from experiments.lecture.vanishing import CASES, FITTING, RAW, SCALED, SIGMOIDS, STANDARD, Case
+from experiments.lecture.vanishing import CASES, FITTING, RAW, SIGMOIDS, STANDARD, Case
 
 SCRATCH, TORCH = WINGS
 CLAIMS = ("same", "bound", "logistic", "fitting", "scaled", "weights", "inputs")
@@ -162,7 +163,7 @@ def test_weights_have_the_deviation_that_the_table_gives(weights: str, sigma: fl
 
 def test_the_steepest_slopes_are_the_activations_own() -> None:
     v = np.linspace(-3, 3, 601)[None]
-    for name, make in vanishing.ACTIVATIONS.items():
+    for name, make in HIDDEN.items():
         f = make(scratch)
         slope, _ = f.backward(np.ones_like(v), f.forward(v)[1])
         assert slope.max() == pytest.approx(vanishing.STEEPEST[name], rel=1e-12)

@@ -1,6 +1,6 @@
-"""The activations that `neuron` looks at: each as both wings build it, and as the slide writes it in terms of v."""
+"""Activations: those whose curves `neuron` draws, in the slide's terms too, and those compared in hidden layers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any, Final, NamedTuple
 
@@ -41,3 +41,13 @@ ACTIVATIONS: Final = (
     Activation("hard limit", "", lambda w: w.Threshold(), literal.threshold()),
     Activation("ReLU", "", lambda w: w.ReLU(), literal.relu()),
 )
+
+SCALED: Final = "scaled tanh"
+"""1.7159·tanh(2v/3)."""
+HIDDEN: Final[Mapping[str, Callable[[ModuleType], Any]]] = {
+    "logistic": lambda w: w.Logistic(),
+    "tanh": lambda w: w.Tanh(),
+    SCALED: lambda w: w.Tanh.lecun(),
+    "ReLU": lambda w: w.ReLU(),
+}
+"""What hidden layers are compared with: name → how either wing builds it."""

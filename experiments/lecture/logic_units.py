@@ -13,7 +13,7 @@ import numpy as np
 from scipy.optimize import nnls
 
 from experiments.backend import Array
-from experiments.lecture.lab import WINGS, Claim, Make, Wing, initial
+from experiments.lecture.lab import WINGS, Claim, Make, Wing, initial, squared_error, worst
 
 CORNERS: Final = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], float)
 XOR: Final = (0, 1, 1, 0)
@@ -133,7 +133,7 @@ def measure_blocked(wing: Wing, seeds: Iterable[int]) -> float:
     steps = (
         wing.learner(make, squared_error, initial(make, seed), lr=1.0).gradients(CORNERS, TARGET) for seed in seeds
     )
-    return float(np.max([np.abs(step.grads["fc1.weight"]).max() for step in steps]))
+    return worst(np.abs(step.grads["fc1.weight"]).max() for step in steps)
 
 
 def plane(wing: Wing, make: Make, params: Mapping[str, Array]) -> tuple[Array, Array, Array]:
@@ -181,7 +181,7 @@ def judge_hidden(hand: Mapping[str, Hand], blocked: Mapping[str, float]) -> list
     """Two hidden hard-limit units are enough, but BP cannot find them."""
     answers = ", ".join("".join(map(str, one.answers)) for one in hand.values())
     strays = sum(one.strays for one in hand.values())
-    slope = float(np.max([*blocked.values()]))
+    slope = worst(blocked.values())
     return [
         Claim(
             "Two hidden hard-limit units, AND and OR, are enough for XOR: the 2-2-1 net with weights by hand is right "
@@ -203,8 +203,3 @@ def judge_hidden(hand: Mapping[str, Hand], blocked: Mapping[str, float]) -> list
 def hard_limits(w: ModuleType, d: Any, rng: Any) -> Any:
     """2-2-1, with hard limits throughout."""
     return w.MLP((2, 2, 1), (w.Threshold, w.Threshold), dtype=d, rng=rng)
-
-
-def squared_error(w: ModuleType) -> Any:
-    """½(y − t)², averaged over the corners."""
-    return w.SquaredError("mean")

@@ -9,7 +9,6 @@ import functools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
-from types import ModuleType
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -18,16 +17,10 @@ from matplotlib.figure import Figure
 import scratch
 from experiments import data
 from experiments.backend import Array, Labels
+from experiments.lecture.activations import HIDDEN, SCALED
 from experiments.lecture.error_signals import Sizes, backward, factor, sizes_of, together
-from experiments.lecture.lab import WINGS, Claim, Lab, Theme, Wing
+from experiments.lecture.lab import WINGS, Claim, Lab, Theme, Wing, worst
 
-SCALED: Final = "1.7159·tanh(2v/3)"
-ACTIVATIONS: Final[Mapping[str, Callable[[ModuleType], Any]]] = {
-    "logistic": lambda w: w.Logistic(),
-    "tanh": lambda w: w.Tanh(),
-    SCALED: lambda w: w.Tanh.lecun(),
-    "ReLU": lambda w: w.ReLU(),
-}
 STEEPEST: Final = {"logistic": 1 / 4, "tanh": 1.0, SCALED: 1.7159 * 2 / 3, "ReLU": 1.0}
 """The largest f′(v) there is."""
 WEIGHTS: Final[Mapping[str, Callable[[np.random.Generator, tuple[int, int]], Array]]] = {
@@ -56,10 +49,10 @@ class Case(NamedTuple):
 
 
 CASES: Final = (
-    *(Case(activation, weights) for weights in WEIGHTS for activation in ACTIVATIONS),
-    *(Case(activation, "LeCun", inputs) for inputs in INPUTS if inputs != STANDARD for activation in ACTIVATIONS),
+    *(Case(activation, weights) for weights in WEIGHTS for activation in HIDDEN),
+    *(Case(activation, "LeCun", inputs) for inputs in INPUTS if inputs != STANDARD for activation in HIDDEN),
 )
-FITTING: Final = tuple(Case(name, "He" if name == "ReLU" else "LeCun") for name in ACTIVATIONS if name != "logistic")
+FITTING: Final = tuple(Case(name, "He" if name == "ReLU" else "LeCun") for name in HIDDEN if name != "logistic")
 """Activations with the weights that were thought out for them."""
 
 
@@ -92,11 +85,11 @@ def run(lab: Lab, config: Config) -> list[Claim]:
     lab.table(
         f"What a hidden layer leaves of δ on its way back: geometric mean over {config.depth - 1} layers, "
         f"median of {config.seeds} seeds (lowest to highest)",
-        ("weights", *ACTIVATIONS),
+        ("weights", *HIDDEN),
         [
             (
                 f"{weights}, {SIGMA[weights]}",
-                *(_cell(factor(runs["scratch"][Case(name, weights)])) for name in ACTIVATIONS),
+                *(_cell(factor(runs["scratch"][Case(name, weights)])) for name in HIDDEN),
             )
             for weights in WEIGHTS
         ],
@@ -118,7 +111,7 @@ def run(lab: Lab, config: Config) -> list[Claim]:
         f"over {config.seeds} seeds; discs scratch, crosses torch.",
         alt="Dots by activation and input scale: share of flat units; share of the error signal that passes.",
     )
-    return judge(runs, float(np.max([apart for _, apart in found])))
+    return judge(runs, worst(apart for _, apart in found))
 
 
 def measure(config: Config, seed: int) -> tuple[dict[str, dict[Case, Sizes]], float]:
@@ -159,15 +152,15 @@ def start(units: Sequence[int], weights: str, seed: int) -> dict[str, Array]:
 
 def deep(wing: Wing, units: Sequence[int], activation: str, params: Mapping[str, Array]) -> Any:
     """Build a perceptron with these parameters."""
-    return wing.build(lambda w, d, rng: w.MLP(units, lambda: ACTIVATIONS[activation](w), dtype=d, rng=rng), params)
+    return wing.build(lambda w, d, rng: w.MLP(units, lambda: HIDDEN[activation](w), dtype=d, rng=rng), params)
 
 
 def draw_depth(figure: Figure, theme: Theme, runs: Runs) -> None:
     """δ above, ∂J/∂W below; a column for weights too small, fitting and too large, a line for each activation."""
     columns = {
-        "small weights, σ = 0.01": [Case(name, "small") for name in ACTIVATIONS],
+        "small weights, σ = 0.01": [Case(name, "small") for name in HIDDEN],
         "fitting, σ = 1/√F; ReLU √2/√F": [Case("logistic", "LeCun"), *FITTING],
-        "large, σ = 5/√F": [Case(name, "large") for name in ACTIVATIONS],
+        "large, σ = 5/√F": [Case(name, "large") for name in HIDDEN],
     }
     axes = figure.subplots(2, len(columns), sharex=True, sharey="row", squeeze=False)
     for column, (title, chosen) in enumerate(columns.items()):
@@ -183,8 +176,8 @@ def draw_depth(figure: Figure, theme: Theme, runs: Runs) -> None:
         axes[:, 0], (r"$‖\delta^{(l)}‖$ of a sample", r"$‖\partial J/\partial W^{(l)}‖$"), strict=True
     ):
         panel.set(ylabel=label, yticks=(1e-15, 1e-10, 1e-5, 1, 1e5))
-    lines = axes[0, 0].get_lines()[: len(ACTIVATIONS)]
-    figure.legend(lines, ACTIVATIONS, loc="outside upper center", ncols=len(ACTIVATIONS))
+    lines = axes[0, 0].get_lines()[: len(HIDDEN)]
+    figure.legend(lines, HIDDEN, loc="outside upper center", ncols=len(HIDDEN))
 
 
 def draw_inputs(figure: Figure, theme: Theme, runs: Runs) -> None:
@@ -192,14 +185,14 @@ def draw_inputs(figure: Figure, theme: Theme, runs: Runs) -> None:
     axes = figure.subplots(1, 2, sharey=True)
     for panel, of in zip(axes, (_flat, _passed), strict=True):
         for offset, (colour, inputs) in enumerate(zip(theme.colours, INPUTS, strict=False)):
-            places = np.arange(len(ACTIVATIONS)) + 0.22 * (offset - 1)
+            places = np.arange(len(HIDDEN)) + 0.22 * (offset - 1)
             for wing, cases in runs.items():
-                values = np.array([of(cases[Case(name, "LeCun", inputs)]) for name in ACTIVATIONS])
+                values = np.array([of(cases[Case(name, "LeCun", inputs)]) for name in HIDDEN])
                 look = {"marker": "o", "s": 60, "alpha": 0.5} if wing == "scratch" else {"marker": "x", "s": 25}
                 label = inputs if wing == "scratch" else None
                 panel.scatter(np.median(values, axis=1), places, color=colour, label=label, **look)
             panel.hlines(places, values.min(axis=1), values.max(axis=1), color=colour, linewidth=1.5)
-        panel.set(yticks=range(len(ACTIVATIONS)), yticklabels=ACTIVATIONS)
+        panel.set(yticks=range(len(HIDDEN)), yticklabels=HIDDEN)
         panel.grid(visible=False, axis="y")
     axes[0].invert_yaxis()
     axes[0].set(title="units with f′ < peak / 20", xlabel="share of the first layer's units", xticks=(0, 0.5, 1))
@@ -221,8 +214,8 @@ def judge(runs: Runs, apart: float) -> list[Claim]:
     logistic = over([Case("logistic", "LeCun")], factor)
     fitting = over(FITTING, lambda one: one.delta[:, 0] / one.delta[:, -2])
     scaled, plain = (over([Case(name, "LeCun")], factor) for name in (SCALED, "tanh"))
-    small = over([Case(name, "small") for name in ACTIVATIONS], factor)
-    large = over([Case(name, "large") for name in ACTIVATIONS if name != "logistic"], factor)
+    small = over([Case(name, "small") for name in HIDDEN], factor)
+    large = over([Case(name, "large") for name in HIDDEN if name != "logistic"], factor)
     raw, standard = ([Case(name, "LeCun", inputs) for name in SIGMOIDS] for inputs in (RAW, STANDARD))
     steep, flat = over(standard, _flat), over(raw, _flat)
     less = over(raw, _passed) / over(standard, _passed)
