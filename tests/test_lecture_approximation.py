@@ -95,8 +95,9 @@ def test_what_is_built_wrongly_is_seen(wing: str, part: str, key: Any, wrong: An
 @pytest.mark.parametrize(
     ("key", "sup", "claims"),
     [
-        (("bump", 32), 0.31, {"more"}),
+        (("bump", 2), 0.05, {"more"}),
         (("|2x − 1|", 2), 0.045, {"more"}),
+        (("|2x − 1|", 2), float("nan"), {"more"}),
         (("sin 2πx", 8), 0.2, {"fewer"}),
         (("bump", 8), float("nan"), {"fewer"}),
         (("|2x − 1|", 32), 0.031, {"exists"}),

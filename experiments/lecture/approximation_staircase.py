@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from experiments.backend import Array
-from experiments.lecture.lab import Claim, Wing
+from experiments.lecture.lab import Claim, Wing, squared_error, worst
 
 STEEP: Final = 400.0
 """Slope of a logistic unit that stands for a hard limit, in units of 1/(width of a step).
@@ -212,7 +212,7 @@ def points(name: str, sides: tuple[int, int]) -> Array:
 
 def judge_built(built: Mapping[str, Built]) -> list[Claim]:
     """What is proved of the staircases."""
-    used = float(np.max([error / bound(*key) for one in built.values() for key, error in one.stairs.items()]))
+    used = worst(error / bound(*key) for one in built.values() for key, error in one.stairs.items())
     counts = sorted({units for one in built.values() for _, units in one.stairs})
     slopes = {
         f"{name} {wing}": float(np.polyfit(np.log(counts), np.log([one.stairs[name, h] for h in counts]), 1)[0])
@@ -220,7 +220,7 @@ def judge_built(built: Mapping[str, Built]) -> list[Claim]:
         for name in TARGETS
         if inputs(name) == 1
     }
-    reached = float(np.max([error / e for one in built.values() for (_, e), error in one.steep.items()]))
+    reached = worst(error / e for one in built.values() for (_, e), error in one.steep.items())
     epsilons = sorted({epsilon for one in built.values() for _, epsilon in one.steep}, reverse=True)
     smallest = epsilons[-1]
     needed = ", ".join(f"{name} {units_for(name, smallest)}" for name in TARGETS)
@@ -247,8 +247,3 @@ def judge_built(built: Mapping[str, Built]) -> list[Claim]:
             {"reached": reached},
         ),
     ]
-
-
-def squared_error(w: ModuleType) -> Any:
-    """½(y − t)², averaged over the points."""
-    return w.SquaredError("mean")
