@@ -70,7 +70,7 @@ class Config:
 
 FULL: Final = Config()
 QUICK: Final = Config(
-    samples=40, hidden=8, mini=8, threshold=0.5, rates=(1 / 8, 1 / 2, 2.0), batch_patience=120, online_patience=20,
+    samples=40, hidden=8, mini=8, threshold=0.5, rates=(1 / 8, 1 / 2, 2.0), batch_patience=120, online_patience=15,
     seeds=3, tuning_seeds=2, draws=40, rounds=3,
 )  # fmt: skip
 
@@ -87,9 +87,14 @@ def run(lab: Lab, config: Config) -> list[Claim]:
 
 def samples(config: Config, seed: int) -> tuple[Array, Labels]:
     """Draw N of the embedded digits: (N, 49) and (N,)."""
-    train = data.load("digits").train
+    train = _digits()
     chosen = np.random.default_rng(seed).permutation(len(train))[: config.samples]
     return rows(train.images[chosen]), train.labels[chosen]
+
+
+@functools.cache
+def _digits() -> data.Split:
+    return data.load("digits").train  # which takes as long as hundreds of updates
 
 
 def learner(wing: Wing, config: Config, seed: int, lr: float, reduction: str = "mean") -> Backend:
