@@ -104,8 +104,9 @@ def rounding(moments: Moments, variances: Array, axes: Array, eps: float) -> Arr
     """
     samples, features, double = moments.samples, len(moments.mean), float(np.finfo(np.float64).eps)
     squares = variances @ axes**2 + moments.mean**2
-    inputs: Array = (features * eps**2 + samples * double**2) * (axes**2 @ squares)
-    return inputs + (max(samples, features) * double) ** 2 * variances[0]
+    inputs = (features * eps**2 + samples * double**2) * (axes**2 @ squares)
+    total: Array = inputs + (max(samples, features) * double) ** 2 * variances[0]
+    return total
 
 
 def check_spectrum(mean: Array, variances: Array, axes: Array) -> None:
