@@ -72,6 +72,18 @@ def links_elsewhere(found: Measured) -> Measured:
     return found._replace(matrices={**found.matrices, "local": found.matrices["local"][:, ::-1]})
 
 
+def one_weight_is(found: Measured, kind: str, value: float) -> Measured:
+    """A layer that multiplies by another weight at one link of those that it should have: no count changes."""
+    matrix = found.matrices[kind].copy()
+    matrix[1, 2] = value
+    return found._replace(matrices={**found.matrices, kind: matrix})
+
+
+def given_and_found(found: Measured, value: float) -> Measured:
+    spoilt = one_weight_is(found, "full", value)
+    return spoilt._replace(given={**found.given, "full": spoilt.matrices["full"]})
+
+
 def one_value_off(found: Measured) -> Measured:
     slid = found.slid.copy()
     slid[2, 3] += 1
@@ -94,6 +106,12 @@ def one_move(found: Measured, kind: str, value: float) -> Measured:
     [
         (one_weight_more, "links"),
         (links_elsewhere, "links"),
+        *(
+            (lambda found, kind=kind, value=value: one_weight_is(found, kind, value), "links")
+            for kind in ("full", "local")
+            for value in (0.123, float("nan"), float("inf"))
+        ),
+        (lambda found: given_and_found(found, float("inf")), "links"),
         (lambda found: found._replace(from_literal=1e-12), "matrix"),
         (lambda found: found._replace(from_literal=float("nan")), "matrix"),
         (lambda found: found._replace(from_copies=1e-12), "gradient"),
@@ -158,7 +176,7 @@ def test_a_bias_that_is_not_counted_is_found(sizes: dict[str, Sizes], monkeypatc
 
 @pytest.mark.parametrize("wing", WINGS, ids=lambda wing: wing.name)
 def test_units_that_go_in_bring_the_matrix_out(wing: Any) -> None:
-    found = convolution.matrices(wing, np.random.default_rng(3))
+    found = convolution.matrices(wing, convolution.drawn(np.random.default_rng(3)))
     w = found["full"][0, :3]
     expected = [[w[t - z] if 0 <= t - z < 3 else 0 for t in range(7)] for z in range(5)]
     assert np.array_equal(found["shared"], expected)

@@ -22,7 +22,7 @@ Measured = dict[str, Any]
 
 
 def found(**changes: Any) -> Found:
-    one = Learnt((1.0, 0.5), (0.2, 0.04), Absent(0.0, 0.0, 0.0, 1e-3), {})
+    one = Learnt((changes.pop("course", 1.0), 0.5), (0.2, 0.04), Absent(0.0, 0.0, 0.0, 1e-3), {})
     apart = changes.pop("apart", 1e-13)
     maps_apart = changes.pop("maps_apart", 1e-13)
     wing = changes.pop("wing", "torch")
@@ -36,7 +36,7 @@ def measured() -> Measured:
         "counts": {wing.name: lenet5_counts.count(wing) for wing in WINGS},
         "tables": {wing.name: lenet5_counts.table(wing) for wing in WINGS},
         "dense_c3": lenet5_counts.dense(),
-        "found": [found(), found(), found()],
+        "found": [found(course=1.0 + seed) for seed in range(3)],
     }
 
 
@@ -110,8 +110,13 @@ def test_a_dense_layer_that_is_none_fails(measured: Measured, wing: str) -> None
 def test_one_seed_of_one_wing_is_enough_to_fail(
     measured: Measured, wing: str, change: dict[str, Any], claim: str
 ) -> None:
-    measured["found"][1] = found(**change, wing=wing)
+    measured["found"][1] = found(**change, wing=wing, course=2.0)
     assert failed(measured) == {claim}
+
+
+def test_seeds_that_are_one_fail(measured: Measured) -> None:
+    measured["found"][1] = measured["found"][0]
+    assert failed(measured) == {"wings"}
 
 
 def absent(wing: Wing, change: Callable[[dict[str, Any]], None] = lambda _: None) -> Absent:

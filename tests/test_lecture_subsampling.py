@@ -9,12 +9,12 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import scratch
-from experiments.lecture import subsampling, subsampling_shifts
+from experiments.lecture import subsampling, subsampling_rates, subsampling_shifts
 from experiments.lecture.catalogue import ENTRIES
 from experiments.lecture.lab import WINGS, initial
 from experiments.lecture.running import run
 from experiments.lecture.subsampling import EXAMPLES, Measured
-from experiments.lecture.subsampling_shifts import KINDS, POOLINGS, Seed
+from experiments.lecture.subsampling_shifts import KINDS, POOLINGS, Seed, Training
 
 SCRATCH, TORCH = WINGS
 CLAIMS = ("sizes", "parameters", "own map", "windows")
@@ -49,7 +49,7 @@ def planted() -> dict[str, list[Seed]]:
 
 
 def failed_shifts(found: dict[str, list[Seed]]) -> set[str]:
-    claims = subsampling_shifts.judge_shifts(found, 0.01)
+    claims = subsampling_shifts.judge_shifts(found, Training())
     return {name for name, claim in zip(SHIFT_CLAIMS, claims, strict=True) if not claim.held}
 
 
@@ -126,6 +126,30 @@ def test_pooling_that_harms_in_four_seeds_has_shown_nothing(wing: str, kind: str
     for seed in range(4):
         found[wing][seed].errors[kind] = [0.05, 0.45, 0.8]
     assert failed_shifts(found) == {"errors"}
+
+
+def test_what_is_not_claimed_is_said_and_may_harm() -> None:
+    found = planted()
+    for seed in found["scratch"]:
+        seed.errors["sub-sampling"] = [0.05, 0.45, 0.8]
+    assert failed_shifts(found) == set()
+    claim = subsampling_shifts.judge_shifts(found, Training())[1]
+    assert "not claimed: sub-sampling." in claim.statement
+    assert claim.measured.endswith("not shown: sub-sampling")
+
+
+def test_the_search_takes_the_rate_that_misreads_fewest_over_the_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    def errors(_: Training, seed: int) -> list[list[float]]:
+        best = {kind: place for place, kind in enumerate(KINDS)}
+        return [[abs(best[kind] - rate) + (seed == 1003) * rate / 2 for rate in range(4)] for kind in KINDS]
+
+    monkeypatch.setattr(subsampling_rates, "validation_errors", errors)
+    assert subsampling_rates.search(Training()) == dict(zip(KINDS, subsampling_rates.RATES, strict=True))
+
+
+@pytest.mark.slow
+def test_the_rates_are_those_that_the_search_finds() -> None:
+    assert subsampling_rates.search(Training(), jobs=2) == Training().rates
 
 
 @BOTH

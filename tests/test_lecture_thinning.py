@@ -21,16 +21,19 @@ COUNTS = {"full": 41_410, "dropout": 41_410, "small": 1_873, "shared": 1_898}
 ERRORS = {"full": 0.2, "dropout": 0.21, "small": 0.4, "shared": 0.1}
 
 
-def learnt(form: str) -> Learnt:
+def learnt(form: str, course: float) -> Learnt:
     error = {"train": 0.0, "validation": ERRORS[form], "test": ERRORS[form]}
     loss = {"train": 0.1, "validation": 0.7, "test": 0.6 if form == "dropout" else 0.7}
     crossed = {"full": (0.2, 0.3, 0.4, 0.5), "dropout": (0.2, 0.22, 0.25, 0.4)}.get(form, ())
-    return Learnt(0.4, COUNTS[form], (1.0,), error, loss, crossed)
+    return Learnt(0.4, COUNTS[form], (course,), error, loss, crossed)
 
 
 def good() -> list[Found]:
     """What should be found: every seed as it should be."""
-    return [Found({form: {wing.name: learnt(form) for wing in WINGS} for form in FORMS}, 1e-12) for _ in range(11)]
+    return [
+        Found({form: {wing.name: learnt(form, 1 + seed) for wing in WINGS} for form in FORMS}, 1e-12)
+        for seed in range(11)
+    ]
 
 
 def failed(found: list[Found], config: Config = CONFIG) -> set[str]:
@@ -118,6 +121,18 @@ def test_wings_that_part_fail(apart: float) -> None:
     assert failed([*good()[1:], good()[0]._replace(apart=apart)]) == {"wings"}
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_seeds_that_are_one_fail(form: str) -> None:
+    assert failed(planted(form, lambda net: net._replace(curve=(0.5,)), 1, ("scratch",))) == set()
+    assert failed(planted(form, lambda net: net._replace(curve=(0.5,)), 2, ("scratch",))) == {"wings"}
+
+
+def test_the_words_follow_the_rates() -> None:
+    one_rate, several = (thinning.judge(good(), config)[4].statement for config in (thinning.QUICK, thinning.FULL))
+    assert "all at the rate 0.3" in one_rate
+    assert "each at its own best rate" in several
+
+
 def test_the_wings_learn_the_same_and_dropout_is_what_tells_the_two_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     sound = thinning_nets.work(TINY, 0)
     assert sound.apart < 1e-13
@@ -135,7 +150,7 @@ def test_masks_drawn_anew_for_each_wing_are_seen(monkeypatch: pytest.MonkeyPatch
     assert "wings" in failed([thinning_nets.work(TINY, 0)], TINY)
 
 
-def test_images_are_moved_by_whole_pixels_and_halved_by_their_means() -> None:
+def test_images_are_moved_by_whole_pixels_and_halved() -> None:
     images = np.zeros((50, 6, 6), np.uint8)
     images[:, 3, 3] = 7
     moved = thinning_nets.move(images, 2, np.random.default_rng(0))
@@ -143,7 +158,6 @@ def test_images_are_moved_by_whole_pixels_and_halved_by_their_means() -> None:
     assert len(places) == 50
     assert moved.sum() == 350
     assert set(places[:, 1].tolist()) == set(places[:, 2].tolist()) == {1, 2, 3, 4, 5}
-    np.testing.assert_array_equal(thinning_nets.halve(np.arange(16.0).reshape(1, 4, 4)), [[[2.5, 4.5], [10.5, 12.5]]])
     parts = thinning_nets.parts(TINY, 5)
     assert {name: part.x.shape for name, part in parts.items()} == {
         "train": (40, 14, 14),

@@ -16,7 +16,8 @@ from experiments import data
 from experiments.backend import Array
 from experiments.lecture.convolution_figures import Volume, draw
 from experiments.lecture.convolution_sizes import conv, judge_sizes, layer, measure_sizes, tabulate
-from experiments.lecture.lab import WINGS, Claim, Lab, Make, Wing
+from experiments.lecture.lab import WINGS, Claim, Lab, Make, Wing, worst
+from experiments.lecture.small_digits import WAYS
 from scratch.literal_convolution import conv2d, toeplitz1d, toeplitz2d
 
 UNITS, TAPS = 7, 3
@@ -38,13 +39,13 @@ QUICK: Final = Config(largest=5, digits=4)
 ROWS: Final = ("0000000", "0111110", "0000010", "0000100", "0001000", "0001000", "0000000")
 PICTURE: Final = np.array([list(row) for row in ROWS], dtype=float)[None]
 EDGES: Final = np.array([[[[1.0, 0.0, -1.0], [2.0, 0.0, -2.0], [1.0, 0.0, -1.0]]]])
-WAYS: Final = ((0, 1), (0, -1), (1, 0), (-1, 0))
-"""A 7×7 picture, a filter that answers to edges between left and right; one pixel in four directions."""
+"""A 7×7 picture, and a filter that answers to edges between left and right."""
 
 
 class Measured(NamedTuple):
     """What one wing does; see the functions that measure it."""
 
+    given: dict[str, Array]
     matrices: dict[str, Array]
     from_literal: float
     from_copies: float
@@ -71,8 +72,10 @@ def run(lab: Lab, config: Config) -> list[Claim]:
 def measure(wing: Wing, config: Config, seed: int) -> Measured:
     """Everything that one wing has to show; both wings are given the same arrays."""
     rng = np.random.default_rng(seed)
+    given = drawn(rng)
     return Measured(
-        matrices(wing, rng),
+        given,
+        matrices(wing, given),
         from_literal(wing, rng),
         from_copies(wing, rng),
         slide(wing),
@@ -91,15 +94,20 @@ def full(inputs: int, outputs: int) -> Make:
     return lambda w, d, rng: w.Sequential({"layer": w.Linear(inputs, outputs, bias=False, dtype=d, rng=rng)})
 
 
-def matrices(wing: Wing, rng: np.random.Generator) -> dict[str, Array]:
-    """The matrix by which each kind of layer multiplies: unit vectors go in, its columns come out."""
+def drawn(rng: np.random.Generator) -> dict[str, Array]:
+    """The matrix of each kind of connection, drawn link by link: random weights, the near ones of them, one filter."""
     every = rng.normal(size=(UNITS - TAPS + 1, UNITS))
-    linked = np.array(toeplitz1d(np.ones((1, 1, TAPS)).tolist(), UNITS))
-    units = np.eye(UNITS)
+    near, shared = (toeplitz1d([[taps]], UNITS) for taps in ([1.0] * TAPS, every[0, :TAPS].tolist()))
+    return {"full": every, "local": every * np.array(near), "shared": np.array(shared)}
+
+
+def matrices(wing: Wing, given: Mapping[str, Array]) -> dict[str, Array]:
+    """The matrix by which each kind of layer multiplies: unit vectors go in, its columns come out."""
+    units, linear = np.eye(UNITS), full(UNITS, UNITS - TAPS + 1)
     return {
-        "full": layer(wing, full(UNITS, len(every)), weight=every).predict(units).T,
-        "local": layer(wing, full(UNITS, len(every)), weight=every * linked).predict(units).T,
-        "shared": layer(wing, conv1d, weight=every[:1, None, :TAPS]).predict(units[:, None]).T,
+        "full": layer(wing, linear, weight=given["full"]).predict(units).T,
+        "local": layer(wing, linear, weight=given["local"]).predict(units).T,
+        "shared": layer(wing, conv1d, weight=given["shared"][:1, None, :TAPS]).predict(units[:, None]).T,
     }
 
 
@@ -113,7 +121,7 @@ def from_literal(wing: Wing, rng: np.random.Generator) -> float:
         y = layer(wing, make, weight=weight, bias=bias).predict(x)
         flat = (x.reshape(5, -1) @ np.transpose(matrix)).reshape(y.shape) + bias[:, None, None]
         apart.append(np.abs(y - flat).max() / np.abs(flat).max())
-    return float(np.max(apart))
+    return worst(apart)
 
 
 def from_copies(wing: Wing, rng: np.random.Generator) -> float:
@@ -190,20 +198,24 @@ def judge(found: Mapping[str, Measured]) -> list[Claim]:
     counted = [{name: counts(matrix) for name, matrix in one.matrices.items()} for one in wings]
     expected = {"full": (every, every), "local": (near, near), "shared": (TAPS, near)}
     same_links = all(np.array_equal(one.matrices["local"] != 0, one.matrices["shared"] != 0) for one in wings)
-    # np.max and np.min, where Python's may pass over a NaN.
-    matrix_apart, copies_apart = (
-        float(np.max(by_wing)) for by_wing in ([w.from_literal for w in wings], [w.from_copies for w in wings])
+    as_drawn = sum(
+        np.array_equal(one.matrices[name], matrix) and bool(np.isfinite(matrix).all())
+        for one in wings
+        for name, matrix in one.given.items()
     )
+    matrix_apart, copies_apart = worst(w.from_literal for w in wings), worst(w.from_copies for w in wings)
     literal = conv2d(PICTURE.tolist(), EDGES.tolist(), [0.0])[0]
     slid = sum(int((one.slid == literal).sum()) for one in wings)
     added = sum(exact(one.volume) for one in wings)
     shared, own = float(np.max([w.moved["shared"] for w in wings])), float(np.min([w.moved["own"] for w in wings]))
     return [
         Claim(
-            f"From {UNITS} units to {above}: the full connection has {every} weights at {every} links, the local one "
-            f"{near} at {near}, the convolution {TAPS} at the same {near}.",
-            "; ".join(f"{name} {w} at {n}" for name, (w, n) in counted[0].items()) + ", by the layers' matrices",
-            all(one == expected for one in counted) and same_links,
+            f"From {UNITS} units to {above}: the full connection has {every} weights at {every} links; the local one, "
+            f"a full one whose other weights are 0, {near} at {near}; the convolution {TAPS} at the same {near}. "
+            "In both wings the layers multiply by these matrices as they are drawn, exactly.",
+            "; ".join(f"{name} {w} at {n}" for name, (w, n) in counted[0].items())
+            + f", by the layers' matrices; {as_drawn} of {len(expected) * len(wings)} as drawn",
+            all(one == expected for one in counted) and same_links and as_drawn == len(expected) * len(wings),
             {name: weights for name, (weights, _) in counted[0].items()},
         ),
         Claim(

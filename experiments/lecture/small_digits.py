@@ -1,12 +1,15 @@
 """Digits of 7×7 pixels, and the network that learns them: small enough for thousands of updates in a second."""
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from experiments import data
 from experiments.backend import Array
+
+WAYS: Final = ((0, 1), (0, -1), (1, 0), (-1, 0))
+"""One pixel right, left, down and up: how digits are moved."""
 
 
 def coarse(images: Array, factor: int) -> Array:

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from experiments.backend import Array, Backend
-from experiments.lecture.lab import WINGS, Claim, Lab, Wing, initial
+from experiments.lecture.lab import WINGS, Claim, Lab, Wing, initial, worst
 from experiments.lecture.subsampling_figures import draw
 from experiments.lecture.subsampling_shifts import (
     POOLINGS,
@@ -37,7 +37,10 @@ class Config:
 
 
 FULL: Final = Config()
-QUICK: Final = Config(largest=6, training=Training(seeds=3, level=0.125, compared=30, tested=100, digits=480, epochs=5))
+QUICK: Final = Config(
+    largest=6,
+    training=Training(seeds=3, level=0.125, asked=("average",), compared=30, tested=100, digits=480, epochs=5),
+)
 
 
 class Example(NamedTuple):
@@ -79,7 +82,7 @@ def run(lab: Lab, config: Config) -> list[Claim]:
     )
     tabulate(lab, shifts)
     draw(lab, pictured(WINGS[0], lab.seed), shifts)
-    return [*judge(found), *judge_shifts(shifts, config.training.level)]
+    return [*judge(found), *judge_shifts(shifts, config.training)]
 
 
 def measure(wing: Wing, config: Config, seed: int) -> Measured:
@@ -148,7 +151,7 @@ def from_literal(wing: Wing, rng: np.random.Generator) -> dict[str, float]:
             kind = "sub-sampling" if name == "start" else name
             y = layer(wing, kind, 3, extent, stride, **params).predict(x[None])[0]
             apart[name].append(float(np.abs(y - expected).max() / np.abs(expected).max()))
-    return {name: float(np.max(cases)) for name, cases in apart.items()}  # Python's max may pass over a NaN
+    return {name: worst(cases) for name, cases in apart.items()}
 
 
 def row(example: Example, wings: Sequence[Measured]) -> tuple[object, ...]:
@@ -175,7 +178,7 @@ def judge(found: Mapping[str, Measured]) -> list[Claim]:
     trained = [[one.examples[example, "sub-sampling"][1] for example in EXAMPLES[:2]] for one in wings]
     others = sum(count for one in wings for count, _ in one.across.values())
     own = min(count for one in wings for _, count in one.across.values())
-    apart = {kind: float(np.max([one.from_literal[kind] for one in wings])) for kind in wings[0].from_literal}
+    apart = {kind: worst(one.from_literal[kind] for one in wings) for kind in wings[0].from_literal}
     return [
         Claim(
             "The output is (W₁ − F)/S + 1 wide and as deep as the input, rounded down where it does not divide: for "

@@ -17,7 +17,8 @@ def draw(lab: Lab, pictures: Mapping[str, Array], found: Mapping[str, Sequence[S
         "maps",
         lambda figure, theme: draw_maps(figure, theme, pictures),
         size=(8, 1.9),
-        caption="One map of LeNet-5's C1 for a digit, and the same map shrunk in four ways.",
+        caption="One map of LeNet-5's C1 for a digit, and the same map shrunk in four ways; orange is positive, blue "
+        "negative, all on one scale.",
         alt="A digit, its feature map of 24×24 units, and four maps of 12×12 units made from it.",
     )
     lab.figure(
