@@ -30,8 +30,8 @@ from experiments.lecture.approximation_staircase import (
 from experiments.lecture.lab import WINGS, Claim, Lab, Make, Wing, epochs, initial, squared_error, worst
 
 NAMES: Final = (*TARGETS, "step")
-_POINTS: Final = 121
-"""Per curve of a figure."""
+_POINTS: Final = 161
+"""Per curve of a figure: from 128 on matplotlib leaves out those that a straight line does not need."""
 
 
 @dataclasses.dataclass(frozen=True)

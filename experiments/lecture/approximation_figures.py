@@ -60,6 +60,7 @@ def draw_fits(
             for wing, said in zip(("scratch", "torch"), wings, strict=True):
                 axes.plot(x, said, color=colour, label=_once(wing, label), **theme.wing(wing))
         axes.set(title=title, xlabel="x", ylim=(-1.35, 1.35) if target.min() < 0 else (-0.3, 1.3))
+        axes.set(xticks=(0, 0.5, 1), yticks=(-1, 0, 1) if target.min() < 0 else (0, 0.5, 1))
         axes.legend(loc="lower left" if target.min() < 0 else "upper left", handlelength=1.2)
     figure.axes[0].set_ylabel("F(x)")
 

@@ -50,7 +50,7 @@ class Config:
 
 
 FULL: Final = Config()
-QUICK: Final = Config(seeds=14, updates=250, rates=(1.0, 0.5, 0.25), rate_seeds=8)
+QUICK: Final = Config(seeds=14, updates=250, rates=(1.0, 0.5, 0.25), rate_seeds=12)
 
 
 class Learnt(NamedTuple):
