@@ -9,6 +9,7 @@ import torch
 
 from tests import handwritten as hand
 from torchref import oracle
+from torchref.oracle.subjects import loading
 from torchref.oracle.subjects.arrays import describe, to_numpy
 from torchref.oracle.subjects.calls import named, understand
 from torchref.oracle.subjects.configuration import same
@@ -243,6 +244,13 @@ def test_files_are_imported_without_traces(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     assert load("solution:f")[0](1) == 2
     del sys.modules["solution"], sys.modules["helpers"]
+
+
+def test_a_tensor_with_a_history_and_a_file_that_is_no_code_without_a_guard(tmp_path: Path) -> None:
+    """What else runs in a guarded thread, where a tracer may be lost when a call is broken off."""
+    assert to_numpy(torch.ones(2, requires_grad=True) * 3, "forward", "y").tolist() == [3, 3]
+    with pytest.raises(ImportError, match="has a name that ends in"):
+        loading._run(tmp_path / "notes.txt")
 
 
 def test_code_that_is_not_there_is_said(tmp_path: Path) -> None:
