@@ -246,9 +246,22 @@ def test_files_are_imported_without_traces(tmp_path: Path, monkeypatch: pytest.M
     del sys.modules["solution"], sys.modules["helpers"]
 
 
-def test_a_tensor_with_a_history_and_a_file_that_is_no_code_without_a_guard(tmp_path: Path) -> None:
+class OnTheGpu:
+    """As CuPy's arrays: NumPy gets them by `get` only."""
+
+    __cuda_array_interface__ = ()
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        raise TypeError("implicit conversion is not allowed")
+
+    def get(self) -> Any:
+        return np.array([3.0, 3.0])
+
+
+def test_arrays_from_elsewhere_and_a_file_that_is_no_code_without_a_guard(tmp_path: Path) -> None:
     """What else runs in a guarded thread, where a tracer may be lost when a call is broken off."""
-    assert to_numpy(torch.ones(2, requires_grad=True) * 3, "forward", "y").tolist() == [3, 3]
+    for elsewhere in (torch.ones(2, requires_grad=True) * 3, OnTheGpu()):
+        assert to_numpy(elsewhere, "forward", "y").tolist() == [3, 3]
     with pytest.raises(ImportError, match="has a name that ends in"):
         loading._run(tmp_path / "notes.txt")
 
