@@ -1,0 +1,57 @@
+"""PyTorch in eager mode: `torchref`'s network, torch's own loss and optimiser."""
+
+import numpy as np
+import torch
+
+import torchref
+from experiments.bench import networks
+from experiments.bench.cells import Cell
+from experiments.bench.competitors import Array
+
+
+def torch_network(cell: Cell) -> torchref.Sequential:
+    """Build the twin of `networks.scratch_network`, with the same weights."""
+    rng = torch.Generator().manual_seed(0)
+    net: torchref.Sequential = networks.network(torchref, cell, dtype=getattr(torch, cell.dtype), rng=rng)
+    net.load_state_dict({name: torch.from_numpy(value) for name, value in networks.initial_state(cell).items()})
+    return net
+
+
+class Steps:
+    """See `competitors.Steps`. The images are a tensor before the clock starts; gradients are dropped, not zeroed."""
+
+    def __init__(self, cell: Cell, threads: int) -> None:
+        torch.set_num_threads(threads)
+        self.cell = cell
+        self.images, self.labels = map(torch.from_numpy, networks.batch(cell))
+        self.net = torch_network(cell)
+        self.forward = self.net.__call__
+        self.criterion = torch.nn.CrossEntropyLoss()
+        self.optimizer = torch.optim.SGD(self.net.parameters(), networks.LEARNING_RATE)
+        self._result = torch.tensor(torch.nan)
+        self.step = self._train if cell.mode == "train" else self._infer
+
+    def _train(self) -> None:
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = self.criterion(self.forward(self.images), self.labels)
+        loss.backward()
+        self.optimizer.step()
+        self._result = loss
+
+    def _infer(self) -> None:
+        with torch.inference_mode():
+            self._result = self.forward(self.images)
+
+    def outcome(self) -> dict[str, Array]:
+        """See `competitors.Steps`."""
+        result = np.asarray(self._result.detach().numpy())
+        if self.cell.mode == "infer":
+            return {"output": result}
+        return {"loss": result, **{name: value.numpy().copy() for name, value in self.net.state_dict().items()}}
+
+    def describe(self) -> dict[str, str | int]:
+        """See `competitors.Steps`."""
+        return {"torch": torch.__version__, "threads": torch.get_num_threads(), "mode": "eager"}
+
+    def close(self) -> None:
+        """See `competitors.Steps`."""
