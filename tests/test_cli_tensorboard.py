@@ -2,7 +2,6 @@
 
 import os
 import re
-import select
 import signal
 import socket
 import subprocess
@@ -16,6 +15,7 @@ import pytest
 
 from experiments.errors import UserError
 from experiments.tensorboard_server import FIRST_PORT, HOST, check_port, find_events, free_port
+from tests.reading import until
 
 PROJECT = Path(__file__).parent.parent
 
@@ -97,20 +97,12 @@ def _write_event_file(folder: Path) -> None:
     writer.close()
 
 
-def _read_url(server: subprocess.Popen[str], seconds: float = 60) -> str:
+def _read_url(server: subprocess.Popen[str]) -> str:
     assert server.stdout is not None
-    for line in iter(lambda: _line(server, seconds), ""):
-        found = re.search(r"http://\S+", line)
-        if found:
-            return found.group()
-    raise AssertionError(f"no address; {server.communicate()}")
-
-
-def _line(server: subprocess.Popen[str], seconds: float) -> str:
-    assert server.stdout is not None
-    ready, _, _ = select.select([server.stdout], [], [], seconds)
-    assert ready or server.poll() is not None, "the server says nothing"
-    return server.stdout.readline()
+    said = until(b"Ctrl-C ends it\n", server.stdout.fileno()).decode()
+    found = re.search(r"http://\S+", said)
+    assert found, f"no address: {said} {server.poll()}"
+    return found.group()
 
 
 def _wait_for_run(url: str, name: bytes, seconds: float = 30) -> None:

@@ -20,6 +20,7 @@ from experiments.checkpoint import Checkpoints
 from experiments.errors import UserError
 from experiments.metrics import read_rows
 from experiments.wing import Wing
+from tests.reading import until
 from tests.running import Recorder, arrays, assert_same_bits, finished, rows_without_times, run, small
 from tests.test_tensorboard import read
 
@@ -97,8 +98,10 @@ def test_the_first_signal_gives_a_terminal_its_cursor_back():
     )
     ours, theirs = pty.openpty()
     done = subprocess.run([sys.executable, "-c", program], stdout=theirs, stderr=theirs, cwd=ROOT, check=False)
+    # A terminal may hand over one write at a time; with what we write last we know that all of it has come.
+    os.write(theirs, b"over")
+    text = until(b"over", ours)
     os.close(theirs)
-    text = os.read(ours, 1000)
     os.close(ours)
     assert done.returncode == -signal.SIGINT
     assert b"once more aborts" in text
