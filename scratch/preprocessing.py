@@ -242,11 +242,9 @@ class Standardizer:
         mean = self.mean
         self._check("x", x, self.num_features)
         z = x - mean
-        if self.stage == "decorrelated":
-            z = z @ self.axes.T
-        elif self.stage == "equalized":
-            kept = self.kept
-            z = z @ self.axes[kept].T / np.sqrt(self.variances[kept])
+        if self.stage != "centered":
+            axes, spread = self._components()
+            z = z @ axes.T / spread
         return z.astype(self.dtype)
 
     def inverse_transform(self, z: Array) -> Array:
@@ -264,11 +262,9 @@ class Standardizer:
         mean = self.mean
         self._check("z", z, self.out_features)
         x = z.astype(np.float64)
-        if self.stage == "decorrelated":
-            x = x @ self.axes
-        elif self.stage == "equalized":
-            kept = self.kept
-            x = x * np.sqrt(self.variances[kept]) @ self.axes[kept]
+        if self.stage != "centered":
+            axes, spread = self._components()
+            x = x * spread @ axes
         return (x + mean).astype(self.dtype)
 
     @property
@@ -364,6 +360,13 @@ class Standardizer:
     def _check_fitted(self) -> None:
         if not self.count:
             raise RuntimeError("Standardizer has learnt from no samples yet, expected fit or partial_fit before")
+
+    def _components(self) -> tuple[Array, Array]:
+        """The axes (out_features, D) of what is given out, and what each component is divided by (out_features,)."""
+        if self.stage == "decorrelated":
+            return self.axes, np.ones(self.num_features)
+        kept = self.kept
+        return self.axes[kept], np.sqrt(self.variances[kept])
 
     def _principal(self) -> tuple[Array, Array]:
         """Variances and axes: worked out when first asked for, so that batches can follow one another at less cost."""

@@ -203,11 +203,9 @@ class Standardizer:
         mean = self.mean
         self._check("x", x, self.num_features)
         z = x - mean
-        if self.stage == "decorrelated":
-            z = z @ self.axes.T
-        elif self.stage == "equalized":
-            kept = self.kept
-            z = z @ self.axes[kept].T / self.variances[kept].sqrt()
+        if self.stage != "centered":
+            axes, spread = self._components()
+            z = z @ axes.T / spread
         return z.to(self.dtype)
 
     def inverse_transform(self, z: Tensor) -> Tensor:
@@ -223,11 +221,9 @@ class Standardizer:
         mean = self.mean
         self._check("z", z, self.out_features)
         x = z.double()
-        if self.stage == "decorrelated":
-            x = x @ self.axes
-        elif self.stage == "equalized":
-            kept = self.kept
-            x = x * self.variances[kept].sqrt() @ self.axes[kept]
+        if self.stage != "centered":
+            axes, spread = self._components()
+            x = x * spread @ axes
         return (x + mean).to(self.dtype)
 
     @property
@@ -324,6 +320,13 @@ class Standardizer:
     def _check_fitted(self) -> None:
         if not self.count:
             raise RuntimeError("Standardizer has learnt from no samples yet, expected fit or partial_fit before")
+
+    def _components(self) -> tuple[Tensor, Tensor]:
+        """The axes (out_features, D) of what is given out, and what each component is divided by (out_features,)."""
+        if self.stage == "decorrelated":
+            return self.axes, torch.ones_like(self.variances)
+        kept = self.kept
+        return self.axes[kept], self.variances[kept].sqrt()
 
     def _principal(self) -> tuple[Tensor, Tensor]:
         """Variances and axes: worked out when first asked for, so that batches can follow one another at less cost."""

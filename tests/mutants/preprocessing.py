@@ -3,8 +3,10 @@
 from tests.mutants.mutant import mutant
 
 MERGED = "np.vstack([before.factor, x - mean, correction])"
-EQUALIZED = "z = z @ self.axes[kept].T / np.sqrt(self.variances[kept])"
-BACK = "x = x * np.sqrt(self.variances[kept]) @ self.axes[kept]"
+KEPT = "return self.axes[kept], np.sqrt(self.variances[kept])"
+TURNED = "z = z @ axes.T / spread"
+BACK = "x = x * spread @ axes"
+OWN = "np.square(z).sum(axis=0) / max(len(z), 1) + 1e-300"
 INPUTS = "(features * eps**2 + samples * double**2) * (axes**2 @ squares)"
 
 MUTANTS = (
@@ -108,37 +110,37 @@ MUTANTS = (
     mutant(
         "turned the wrong way",
         "preprocessing.py",
-        ("            z = z @ self.axes.T\n", "            z = z @ self.axes\n"),
+        (TURNED, "z = z @ (axes if self.stage == 'decorrelated' else axes.T) / spread"),
     ),
     mutant(
         "divided by the variance",
         "preprocessing.py",
-        (EQUALIZED, "z = z @ self.axes[kept].T / self.variances[kept]"),
+        (TURNED, "z = z @ axes.T / spread**2"),
     ),
     mutant(
         "not divided",
         "preprocessing.py",
-        (EQUALIZED, "z = z @ self.axes[kept].T"),
+        (TURNED, "z = z @ axes.T"),
     ),
     mutant(
         "features divided by their own deviations",
         "preprocessing.py",
-        (EQUALIZED, "z = z / np.sqrt(np.square(z).sum(axis=0) / max(len(z), 1) + 1e-300)"),
+        (TURNED, f"{TURNED} if self.stage == 'decorrelated' else z / np.sqrt({OWN})"),
     ),
     mutant(
         "the largest variances left out",
         "preprocessing.py",
-        (EQUALIZED, "z = z @ self.axes[kept[::-1]].T / np.sqrt(self.variances[kept])"),
+        (KEPT, "return self.axes[kept[::-1]], np.sqrt(self.variances[kept])"),
     ),
     mutant(
         "nothing left out, 1e-8 added",
         "preprocessing.py",
-        (EQUALIZED, "z = z @ self.axes.T / np.sqrt(self.variances + 1e-8)"),
+        (TURNED, f"{TURNED} if self.stage == 'decorrelated' else z @ self.axes.T / np.sqrt(self.variances + 1e-8)"),
     ),
     mutant(
         "turned back when equalized (ZCA)",
         "preprocessing.py",
-        (EQUALIZED, EQUALIZED + " @ self.axes[kept]"),
+        (TURNED, TURNED + " @ (axes if self.stage == 'equalized' else np.eye(len(axes)))"),
     ),
     mutant(
         "a tolerance of standard deviations",
@@ -184,12 +186,12 @@ MUTANTS = (
     mutant(
         "as many of the first axes as are kept",
         "preprocessing.py",
-        (EQUALIZED, EQUALIZED.replace("kept", ": self.rank")),
+        (KEPT, KEPT.replace("kept", ": self.rank")),
     ),
     mutant(
         "back by the first axes",
         "preprocessing.py",
-        (BACK, BACK.replace("kept", ": self.rank")),
+        (BACK, "x = x * spread @ self.axes[: len(spread)]"),
     ),
     # and back
     mutant(
@@ -197,12 +199,12 @@ MUTANTS = (
         "preprocessing.py",
         ("(x + mean).astype(self.dtype)", "(x + 0 * mean).astype(self.dtype)"),
     ),
-    mutant("back by the variance", "preprocessing.py", (BACK, "x = x * self.variances[kept] @ self.axes[kept]")),
-    mutant("back without the spread", "preprocessing.py", (BACK, "x = x @ self.axes[kept]")),
+    mutant("back by the variance", "preprocessing.py", (BACK, "x = x * spread**2 @ axes")),
+    mutant("back without the spread", "preprocessing.py", (BACK, "x = x @ axes")),
     mutant(
         "back turned the wrong way",
         "preprocessing.py",
-        ("            x = x @ self.axes\n", "            x = x @ self.axes.T\n"),
+        (BACK, "x = x * spread @ (axes.T if self.stage == 'decorrelated' else axes)"),
     ),
     mutant("back in float64", "preprocessing.py", ("return (x + mean).astype(self.dtype)", "return x + mean")),
     # states
