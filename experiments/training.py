@@ -176,7 +176,28 @@ class Training:
                         self._save(best)
                     if stop:
                         return self._summary(None, None, stop)
-            return self._finish()
+            return self.finish()
+
+    def finish(self) -> Summary:
+        """Open the test set, once per finished run, and write the summary."""
+        test, epoch = self.dataset.test, self.config.epochs
+        images = inputs(self.config, test.images)
+        results, predicted = zip(
+            *(wing.test(self.done, epoch, test.images, images, test.labels) for wing in self.wings), strict=True
+        )
+        found = None
+        if self.lockstep:
+            rows = read_rows(self.folders["diff"].metrics, "parity")
+            errors = (results[0]["error"], results[1]["error"])
+            gaps = missing_updates(rows, self.config.log_every, self.done, finished=True)
+            found = verdict(rows, self.config.dtype, errors, (predicted[0], predicted[1]), gaps)
+            self.lockstep.finish(self.done, found)
+        summary = self._summary(list(results), found, None)
+        for wing in self.wings:
+            wing.finish(self.done, summary.backends[wing.backend.name])
+        for folder in self.folders.values():
+            manifest.finish(folder.manifest)
+        return summary
 
     def _update(self, update: int, epoch: int, batch: int, images: Array, labels: Labels) -> list[Step]:
         """Make one update in every backend, and log it when it is due."""
@@ -237,27 +258,6 @@ class Training:
             )
         self.report.epoch_line(f"epoch {epoch}/{self.config.epochs}  " + "   ".join(parts))
         return best
-
-    def _finish(self) -> Summary:
-        """Open the test set, once per finished run, and write the summary."""
-        test, epoch = self.dataset.test, self.config.epochs
-        images = inputs(self.config, test.images)
-        results, predicted = zip(
-            *(wing.test(self.done, epoch, test.images, images, test.labels) for wing in self.wings), strict=True
-        )
-        found = None
-        if self.lockstep:
-            rows = read_rows(self.folders["diff"].metrics, "parity")
-            errors = (results[0]["error"], results[1]["error"])
-            gaps = missing_updates(rows, self.config.log_every, self.done, finished=True)
-            found = verdict(rows, self.config.dtype, errors, (predicted[0], predicted[1]), gaps)
-            self.lockstep.finish(self.done, found)
-        summary = self._summary(list(results), found, None)
-        for wing in self.wings:
-            wing.finish(self.done, summary.backends[wing.backend.name])
-        for folder in self.folders.values():
-            manifest.finish(folder.manifest)
-        return summary
 
     def _summary(self, tests: list[dict[str, float]] | None, found: Parity | None, interrupted: int | None) -> Summary:
         backends: dict[str, BackendResult] = {}

@@ -1,0 +1,130 @@
+"""One training epoch of LeNet-5 in one wing, in a process of its own that loads no other library: what memory it took.
+
+`python -m experiments.bench.memory_worker WING FOLDER BATCH THREADS` prints it as JSON.
+"""
+
+import gc
+import json
+import resource
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.floating[Any]]
+Labels = NDArray[np.int64]
+Step = Callable[[Array, Labels], float]
+
+LEARNING_RATE: Final = 0.01
+_STATUS: Final = Path("/proc/self/status")
+_CLEAR: Final = Path("/proc/self/clear_refs")
+_RESET_PEAK: Final = "5"  # proc_pid_clear_refs(5): VmHWM begins again at what is resident now
+
+
+def main(wing: str, folder: Path, batch: int, threads: int) -> dict[str, Any]:
+    """Train an epoch and return what it took, in bytes, and its mean loss.
+
+    Parameters
+    ----------
+    wing:
+        "scratch" or "torch".
+    folder:
+        With images.npy (N, 1, 28, 28), labels.npy, order.npy (N,) and the initial weights init.npz.
+    batch:
+        Images per update.
+    threads:
+        To compute in.
+    """
+    images, labels, order = (np.load(folder / f"{name}.npy") for name in ("images", "labels", "order"))
+    with np.load(folder / "init.npz") as archive:
+        state = {name: archive[name] for name in archive.files}
+    step, close = WINGS[wing](state, threads)
+    # The smallest possible step: it brings in the code that a library loads when it is first needed.
+    step(images[:1], labels[:1])
+    gc.collect()
+    counter = reset_peak()
+    before = resident(counter)
+    total = 0.0
+    for first in range(0, len(order), batch):
+        chosen = order[first : first + batch]
+        total += step(images[chosen], labels[chosen]) * len(chosen)
+    most = peak(counter)
+    close()
+    return {"before": before, "peak": most, "counter": counter, "loss": total / len(order)}
+
+
+def reset_peak() -> str:
+    """Let the system's record of the peak begin again; return the name of the record that there is to read.
+
+    Where it cannot be reset it is the peak since the process began, which may hide part of the epoch's.
+    """
+    try:
+        _CLEAR.write_text(_RESET_PEAK)
+    except OSError:
+        return "ru_maxrss"
+    return "VmHWM"
+
+
+def resident(counter: str) -> int:
+    """Return the bytes in physical memory now; where the system does not tell, their peak so far."""
+    return _status("VmRSS") if counter == "VmHWM" else peak(counter)
+
+
+def peak(counter: str) -> int:
+    """Return the most bytes that have been in physical memory at once."""
+    if counter == "VmHWM":
+        return _status("VmHWM")
+    # Kilobytes, but for macOS.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _status(name: str) -> int:
+    """Return a line of /proc/self/status, "VmHWM:  123 kB", in bytes."""
+    lines = dict(line.split(":", 1) for line in _STATUS.read_text().splitlines())
+    return int(lines[name].split()[0]) * 1024
+
+
+def _scratch(state: dict[str, Array], threads: int) -> tuple[Step, Callable[[], None]]:  # noqa: ARG001
+    import scratch
+
+    net, criterion, optimizer = scratch.LeNet5(), scratch.CrossEntropy(), scratch.SGD(LEARNING_RATE)
+    net.load_state_dict(state)
+
+    def step(images: Array, labels: Labels) -> float:
+        output, cache = net.forward(images)
+        loss, loss_cache = criterion.forward(output, labels)
+        _, grads = net.backward(criterion.backward(loss_cache), cache)
+        optimizer.step(net.parameters(), grads)
+        return float(loss)
+
+    return step, lambda: None
+
+
+def _torch(state: dict[str, Array], threads: int) -> tuple[Step, Callable[[], None]]:
+    import torch
+
+    import torchref
+
+    torch.set_num_threads(threads)
+    net, criterion = torchref.LeNet5(), torch.nn.CrossEntropyLoss()
+    net.load_state_dict({name: torch.from_numpy(value) for name, value in state.items()})
+    optimizer = torch.optim.SGD(net.parameters(), LEARNING_RATE)
+
+    def step(images: Array, labels: Labels) -> float:
+        optimizer.zero_grad(set_to_none=True)
+        loss = criterion(net(torch.from_numpy(images)), torch.from_numpy(labels))
+        loss.backward()
+        optimizer.step()
+        return float(loss)
+
+    return step, lambda: None
+
+
+#: By name: from initial weights and threads, a training step and what gives back what it holds.
+WINGS: Final = {"scratch": _scratch, "torch": _torch}
+
+if __name__ == "__main__":
+    print(json.dumps(main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))))
