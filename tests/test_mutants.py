@@ -19,6 +19,12 @@ def source(name: str) -> str:
     return inspect.getsource(getattr(scratch, name))
 
 
+@cache
+def used(name: str) -> set[str]:
+    """The modules that the module of a class has something of."""
+    return {getattr(each, "__module__", "") for each in vars(inspect.getmodule(getattr(scratch, name))).values()}
+
+
 def rows(bug: mutants.Mutant) -> list[tuple[Any, Callable[..., Any]]]:
     """Every row of the harness, those of what was edited first: most bugs die there, and at once."""
     edited = {f"scratch.{Path(edit.file).stem}" for edit in bug.edits}
@@ -26,7 +32,7 @@ def rows(bug: mutants.Mutant) -> list[tuple[Any, Callable[..., Any]]]:
     def distance(row: tuple[Any, Callable[..., Any]]) -> int:
         name = row[0].name
         if getattr(scratch, name).__module__ not in edited:
-            return 2
+            return 3 - bool(used(name) & edited)
         return 0 if any(edit.old in source(name) for edit in bug.edits) else 1
 
     return sorted(harness.rows(), key=distance)

@@ -1,12 +1,12 @@
 """Inputs made easy to learn from: mean removed, components decorrelated, their variances made equal."""
 
-import math
 from collections.abc import Mapping
-from typing import Literal, NamedTuple, Self, TypeAlias, get_args
+from typing import Literal, Self, TypeAlias, get_args
 
 import torch
 from torch import Tensor
 
+from torchref.moments import Moments, add_samples, no_moments, principal_axes, rounding
 from torchref.validation import (
     check_count,
     check_dtype,
@@ -24,8 +24,6 @@ LARGEST = 1e140
 """Of an input's absolute values: sums of their squares are within float64."""
 SMALLEST = 1e-280
 """Of a variance that counts: below it squares lose their digits."""
-TIE = 1e-6
-"""Entries of an axis whose sizes differ by less than this, relatively, are equal: rounding must not choose a sign."""
 SLACK = 1e-6
 """By how much, relatively, rounding may have taken a state beyond what is exact."""
 
@@ -39,54 +37,6 @@ def check_finite(name: str, x: Tensor) -> None:
             f"{name} is not finite in {len(strange)} of {x.numel()} entries, the first {x[first]} at {first}, "
             "expected numbers"
         )
-
-
-class Moments(NamedTuple):
-    """How many samples, their mean (D,), and R (at most D rows, D) with RᵀR = Σ(x − mean)(x − mean)ᵀ; float64."""
-
-    samples: int
-    mean: Tensor
-    factor: Tensor
-
-
-def no_moments(num_features: int, device: torch.device | str | None = None) -> Moments:
-    """Of no samples."""
-    mean = torch.zeros(num_features, dtype=torch.float64, device=device)
-    return Moments(0, mean, mean.new_zeros(0, num_features))
-
-
-def add_samples(before: Moments, x: Tensor) -> Moments:
-    """The moments of the samples so far and those in x (N, D), by the merge of Chan et al. on the scatter's root."""
-    x = x.double()
-    mean = x.mean(dim=0)
-    mean = mean + (x - mean).mean(dim=0)
-    total = before.samples + len(x)
-    between = mean - before.mean
-    rows = torch.vstack([before.factor, x - mean, between * math.sqrt(before.samples * len(x) / total)])
-    return Moments(total, before.mean.lerp(mean, len(x) / total), torch.linalg.qr(rows, mode="r").R)
-
-
-def principal_axes(moments: Moments) -> tuple[Tensor, Tensor]:
-    """Variances (D,) from the largest down, and the axes (D, D), in rows; the largest entry of each is positive."""
-    _, singular, axes = torch.linalg.svd(moments.factor)
-    variances = torch.zeros_like(moments.mean)
-    variances[: len(singular)] = singular.square() / moments.samples
-    size = axes.abs()
-    # Of entries that are equal, the first: argmax takes that of the largest, which is 1 here.
-    largest = (size >= (1 - TIE) * size.amax(dim=1, keepdim=True)).int().argmax(dim=1, keepdim=True)
-    return variances, axes * axes.gather(1, largest).sign()
-
-
-def rounding(moments: Moments, variances: Tensor, axes: Tensor, eps: float) -> Tensor:
-    """The variance (D,) that rounding alone can put along each axis, for N samples of a dtype with this eps.
-
-    (max(N, D)·eps(float64))²·σ_1² + (D·eps² + N·eps(float64)²)·Σ_j A_kj²·mean(x_j²)
-    """
-    samples, features, double = moments.samples, len(moments.mean), torch.finfo(torch.float64).eps
-    decomposed = (max(samples, features) * double) ** 2 * variances[0]
-    shares = axes.square()
-    mean_square = shares.T @ variances + moments.mean.square()
-    return decomposed + shares @ mean_square * (features * eps**2 + samples * double**2)
 
 
 def check_spectrum(mean: Tensor, variances: Tensor, axes: Tensor) -> None:

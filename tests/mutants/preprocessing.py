@@ -13,19 +13,19 @@ MUTANTS = (
     # what is learnt
     mutant(
         "variances over N − 1",
-        "preprocessing.py",
+        "moments.py",
         ("singular * singular / moments.samples", "singular * singular / max(moments.samples - 1, 1)"),
     ),
     mutant(
         "standard deviations for variances",
-        "preprocessing.py",
+        "moments.py",
         ("= singular * singular / moments.samples", "= singular / math.sqrt(moments.samples)"),
     ),
-    mutant("variances are sums", "preprocessing.py", ("singular * singular / moments.samples", "singular * singular")),
-    mutant("covariance about 0", "preprocessing.py", (MERGED, "np.vstack([before.factor, x, correction])")),
+    mutant("variances are sums", "moments.py", ("singular * singular / moments.samples", "singular * singular")),
+    mutant("covariance about 0", "moments.py", (MERGED, "np.vstack([before.factor, x, correction])")),
     mutant(
         "squared before it is decomposed",
-        "preprocessing.py",
+        "moments.py",
         (
             "    _, singular, axes = np.linalg.svd(moments.factor)\n",
             "    _, squares, axes = np.linalg.svd(moments.factor.T @ moments.factor)\n    singular = np.sqrt(squares)\n",
@@ -33,55 +33,55 @@ MUTANTS = (
     ),
     mutant(
         "the inputs' precision for the statistics",
-        "preprocessing.py",
+        "moments.py",
         ("    x = x.astype(np.float64, copy=False)\n    mean", "    mean"),
     ),
-    mutant("axes in columns", "preprocessing.py", ("    return variances, axes\n", "    return variances, axes.T\n")),
+    mutant("axes in columns", "moments.py", ("    return variances, axes\n", "    return variances, axes.T\n")),
     mutant(
         "smallest variance first",
-        "preprocessing.py",
+        "moments.py",
         ("    return variances, axes\n", "    return variances[::-1], axes[::-1]\n"),
     ),
     mutant(
         "variances first to last, axes last to first",
-        "preprocessing.py",
+        "moments.py",
         ("    return variances, axes\n", "    return variances, axes[::-1]\n"),
     ),
     mutant(
         "axes with the sign they come with",
-        "preprocessing.py",
+        "moments.py",
         ("    axes *= np.sign(axes[np.arange(len(axes)), largest])[:, None]\n", ""),
     ),
     mutant(
         "an axis' first entry positive",
-        "preprocessing.py",
+        "moments.py",
         ("np.sign(axes[np.arange(len(axes)), largest])", "np.where(axes[:, 0] < 0, -1, 1)"),
     ),
     mutant(
         "an axis' largest entry negative",
-        "preprocessing.py",
+        "moments.py",
         ("axes *= np.sign", "axes *= -np.sign"),
     ),
     # batch by batch
-    mutant("merge forgets that the means differ", "preprocessing.py", (MERGED, "np.vstack([before.factor, x - mean])")),
+    mutant("merge forgets that the means differ", "moments.py", (MERGED, "np.vstack([before.factor, x - mean])")),
     mutant(
         "merge about the mean of the batches before",
-        "preprocessing.py",
+        "moments.py",
         (MERGED, "np.vstack([before.factor, x - (before.mean if before.samples else mean)])"),
     ),
     mutant(
         "merge's weight without its root",
-        "preprocessing.py",
+        "moments.py",
         ("math.sqrt(before.samples * len(x) / total)", "(before.samples * len(x) / total)"),
     ),
     mutant(
         "merge's weight over N twice",
-        "preprocessing.py",
+        "moments.py",
         ("math.sqrt(before.samples * len(x) / total)", "math.sqrt(before.samples * len(x)) / total"),
     ),
     mutant(
         "mean of the batches' means",
-        "preprocessing.py",
+        "moments.py",
         ("before.mean + delta * (len(x) / total)", "(before.mean + mean) / (2 if before.samples else 1)"),
     ),
     mutant("only the last batch", "preprocessing.py", ("return self._learn(self._moments, x)", "return self.fit(x)")),
@@ -154,18 +154,18 @@ MUTANTS = (
     ),
     mutant(
         "a tolerance below the decomposition's rounding",
-        "preprocessing.py",
+        "moments.py",
         (" + (max(samples, features) * double) ** 2 * variances[0]", ""),
     ),
-    mutant("a tolerance below the inputs' rounding", "preprocessing.py", ("features * eps**2", "features * double**2")),
+    mutant("a tolerance below the inputs' rounding", "moments.py", ("features * eps**2", "features * double**2")),
     mutant(
         "rounding of the inputs by the largest of them",
-        "preprocessing.py",
+        "moments.py",
         (INPUTS, "(features * eps) ** 2 * variances[0]"),
     ),
     mutant(
         "rounding of the inputs without their offset",
-        "preprocessing.py",
+        "moments.py",
         (" + moments.mean**2", ""),
     ),
     mutant(
@@ -175,12 +175,12 @@ MUTANTS = (
     ),
     mutant(
         "rounding along all axes alike",
-        "preprocessing.py",
+        "moments.py",
         ("(axes**2 @ squares)", "squares.sum()"),
     ),
     mutant(
         "rounding along the axes' columns",
-        "preprocessing.py",
+        "moments.py",
         ("(axes**2 @ squares)", "(squares @ axes**2)"),
     ),
     mutant(
