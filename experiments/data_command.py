@@ -10,8 +10,8 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColum
 
 from experiments import data
 from experiments.data import NotFoundError, transfer
-from experiments.data.datasets import cache_dir
 from experiments.data.download import fetch, fetch_from
+from experiments.data.finding import cache_dir
 from experiments.errors import USAGE_ERROR, UserError
 
 

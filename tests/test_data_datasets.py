@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.data import DATASETS, NotFoundError, datasets, inputs, load, sources
+from experiments.data import DATASETS, NotFoundError, finding, inputs, load, sources
 from experiments.data.datasets import load_source
 from experiments.errors import UserError
 from experiments.invocation import command
@@ -21,7 +21,7 @@ TEST_IMAGES, TEST_LABELS = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
 def nowhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither the real cache nor the caller's MNIST_DIR is looked at."""
     monkeypatch.delenv("MNIST_DIR", raising=False)
-    monkeypatch.setattr(datasets, "cache_dir", lambda: tmp_path / "cache")
+    monkeypatch.setattr(finding, "cache_dir", lambda: tmp_path / "cache")
 
 
 def refusal(member: Member, folder: Path | None) -> str:

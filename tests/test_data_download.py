@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.data import NotFoundError, datasets, load, placing, sources, transfer
+from experiments.data import NotFoundError, finding, load, placing, sources, transfer
 from experiments.data.datasets import load_source
 from experiments.data.download import fetch, fetch_from
 from experiments.errors import UserError
@@ -321,7 +321,7 @@ def test_load_downloads_only_when_asked_and_only_what_is_not_found(
     tmp_path: Path, member: Member, server: Mirrors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("MNIST_DIR", raising=False)
-    monkeypatch.setattr(datasets, "cache_dir", lambda: tmp_path / "cache")
+    monkeypatch.setattr(finding, "cache_dir", lambda: tmp_path / "cache")
     monkeypatch.setattr(sources, "FAMILY", (replace(member.source, name="mnist"),))
     monkeypatch.setattr(sources, "mirrors", lambda _: [server.url("missing"), server.url("good")])
     with pytest.raises(NotFoundError, match="was not found"):

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from experiments.data import sources
-from experiments.data.datasets import fetch_command, find_file
+from experiments.data.finding import fetch_command, find_file
 from experiments.data.idx import DataFileError
 from experiments.data.placing import Fetched, place, workshop
 from experiments.data.sources import RawFile, Source
