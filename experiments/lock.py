@@ -1,4 +1,4 @@
-"""One process per run: two that write the same folder would mix their rows, checkpoints and events."""
+"""One process per run, since two would mix their rows, checkpoints and events; or several, each in its turn."""
 
 import contextlib
 import importlib.util
@@ -44,6 +44,23 @@ def exclusive(root: Path, does: str = "is training this run") -> Iterator[None]:
             os.ftruncate(descriptor, 0)
     finally:
         os.close(descriptor)  # and with it the lock; the file stays, since removing it would let two processes in
+
+
+@contextlib.contextmanager
+def in_turn(folder: Path) -> Iterator[None]:
+    """Begin the block when no other process is in one for the same folder: each sees what those before it have left.
+
+    The lock is the system's, on the folder itself. Where there is none, or no folder, nothing is waited for.
+    """
+    with contextlib.ExitStack() as stack:
+        if importlib.util.find_spec("fcntl") is not None:
+            import fcntl
+
+            with contextlib.suppress(OSError):
+                descriptor = os.open(folder, os.O_RDONLY)
+                stack.callback(os.close, descriptor)  # and with it the lock
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
 
 
 def _lock(descriptor: int, root: Path, does: str) -> None:

@@ -1,14 +1,17 @@
 """The page of a runs folder, and the gallery of the documents."""
 
 import re
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from experiments.errors import UserError
+from experiments.lecture import pages
 from experiments.lecture.pages import write_index
 from experiments.lecture.publishing import BEGIN, END, publish
-from experiments.lecture.running import run
+from experiments.lecture.running import Outcome, run
 from tests.lecture_sample import FAILED, SAMPLE, installed
 
 
@@ -27,6 +30,36 @@ def test_the_page_shows_what_was_found_and_names_what_is_missing(sample, tmp_pat
     assert "Not run here: neuron, regularization" in page
     for linked in re.findall(r'(?:src|srcset)="([^"]+)"', page):
         assert (tmp_path / "lecture" / linked).is_file()
+
+
+@pytest.mark.usefixtures("sample")
+def test_pages_that_are_written_at_once_are_written_in_turn(monkeypatch, tmp_path: Path) -> None:
+    """Each call opens the folder for itself: to the system's lock threads are as strange to each other as processes."""
+    pytest.importorskip("fcntl")
+    run(SAMPLE, tmp_path)
+    done: list[str] = []
+
+    def looks(folder: Path) -> tuple[list[Outcome], list[str]]:
+        done.append("looks")
+        return found(folder)
+
+    def writes(path: Path, text: str) -> None:
+        time.sleep(0.05)  # whoever does not wait its turn looks meanwhile
+        write(path, text)
+        done.append("has written")
+
+    found, write = pages._found, pages.write_text
+    monkeypatch.setattr(pages, "_found", looks)
+    monkeypatch.setattr(pages, "write_text", writes)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write_index, [tmp_path / "lecture"] * 4))
+    assert done == ["looks", "has written"] * 4
+    assert {path.name for path in (tmp_path / "lecture").iterdir()} == {"index.html", "sample"}
+
+
+def test_a_page_without_a_folder_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"cannot write .*index\.html: No such file or directory"):
+        write_index(tmp_path / "nowhere")
 
 
 def test_what_is_published_is_markdown_with_both_themes(sample, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from experiments.atomic import write_text
 from experiments.errors import UserError
 from experiments.lecture.catalogue import ENTRIES
 from experiments.lecture.running import Outcome, read
+from experiments.lock import in_turn
 
 _HERE = Path(__file__).parent
 
@@ -16,13 +17,13 @@ _HERE = Path(__file__).parent
 def write_index(folder: Path) -> Path:
     """Write the page, which refers to the figures in the experiments' own folders, and return where it is.
 
+    Of experiments that end in the same moment each writes it in its turn, and the last has found all of them.
+
     Parameters
     ----------
     folder:
         From `running.lecture_folder`.
     """
-    page = folder / "index.html"
-    outcomes, damaged = _found(folder)
     environment = Environment(
         loader=FileSystemLoader(_HERE),
         autoescape=True,
@@ -30,15 +31,19 @@ def write_index(folder: Path) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    text = environment.get_template("page.html").render(
-        outcomes=outcomes,
-        damaged=damaged,
-        missing=[name for name in ENTRIES if name not in {outcome.name for outcome in outcomes}],
-        claims=sum(len(outcome.claims) for outcome in outcomes),
-        held=sum(claim.held for outcome in outcomes for claim in outcome.claims),
-        style=Markup((_HERE / "page.css").read_text("utf-8")),
-    )
-    write_text(page, text)
+    template, style = environment.get_template("page.html"), Markup((_HERE / "page.css").read_text("utf-8"))
+    page = folder / "index.html"
+    with in_turn(folder):
+        outcomes, damaged = _found(folder)
+        text = template.render(
+            outcomes=outcomes,
+            damaged=damaged,
+            missing=[name for name in ENTRIES if name not in {outcome.name for outcome in outcomes}],
+            claims=sum(len(outcome.claims) for outcome in outcomes),
+            held=sum(claim.held for outcome in outcomes for claim in outcome.claims),
+            style=style,
+        )
+        write_text(page, text)
     return page
 
 
