@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Final
 
 import tyro
 
+from experiments.bench_command import Bench
 from experiments.check_command import Check
 from experiments.config import CONFIGS, DatasetName, LeNet5Config, MlpConfig, TrainConfig, flag
 from experiments.errors import USAGE_ERROR, UserError, close_matches
@@ -219,6 +220,7 @@ COMMANDS: Final[dict[str, type[Any]]] = {
     "data": Data,
     "check": Check,
     "lecture": Lecture,
+    "bench": Bench,
     "doctor": Doctor,
 }
 

@@ -36,10 +36,11 @@ class WorkerError(Exception):
 
 
 class Prepared(NamedTuple):
-    """A competitor that is ready for a cell: what it says of itself, and what its first step came to."""
+    """A competitor that is ready for a cell: what it says of itself, what its first step came to, and in which time."""
 
     describe: dict[str, str | int]
     outcome: dict[str, Array]
+    first: float
 
 
 def environment(threads: int) -> dict[str, str]:
@@ -80,7 +81,7 @@ class Worker:
         file = Path(self._folder.name) / "outcome.npz"
         answer = self._ask({"prepare": dataclasses.asdict(cell), "outcome": str(file)})
         with np.load(file) as arrays:
-            return Prepared(answer["describe"], dict(arrays))
+            return Prepared(answer["describe"], dict(arrays), answer["seconds"])
 
     def measure(self, seconds: float) -> float:
         """Have it repeat its step for so many seconds; return the seconds per step."""

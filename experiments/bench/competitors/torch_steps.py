@@ -1,5 +1,7 @@
 """PyTorch in eager mode: `torchref`'s network, torch's own loss and optimiser."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 
@@ -25,18 +27,23 @@ class Steps:
         self.cell = cell
         self.images, self.labels = map(torch.from_numpy, networks.batch(cell))
         self.net = torch_network(cell)
-        self.forward = self.net.__call__
+        self.forward: Callable[[torch.Tensor], torch.Tensor] = self.net
         self.criterion = torch.nn.CrossEntropyLoss()
+        self.loss: Callable[[], torch.Tensor] = self._loss
         self.optimizer = torch.optim.SGD(self.net.parameters(), networks.LEARNING_RATE)
         self._result = torch.tensor(torch.nan)
         self.step = self._train if cell.mode == "train" else self._infer
 
     def _train(self) -> None:
         self.optimizer.zero_grad(set_to_none=True)
-        loss = self.criterion(self.forward(self.images), self.labels)
-        loss.backward()
+        loss = self.loss()
+        loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         self._result = loss
+
+    def _loss(self) -> torch.Tensor:
+        loss: torch.Tensor = self.criterion(self.net(self.images), self.labels)
+        return loss
 
     def _infer(self) -> None:
         with torch.inference_mode():
