@@ -7,13 +7,14 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help install demo test slow lint types check gallery clean
+.PHONY: help install demo test slow lint types check gallery bench clean
 
 help:
 	@sed -n 's/^# \(make.*\)/\1/p' $(MAKEFILE_LIST)
 	@echo "make slow   the tests that take minutes (marked slow)"
 	@echo "make check  lint, types and tests: what CI runs"
 	@echo "make gallery  all experiments of the lecture, their figures and verdicts into docs/"
+	@echo "make bench  the speed beside other libraries, tables and figures into docs/; takes long, on a quiet machine"
 	@echo "make clean  remove .venv and caches; runs/ stays"
 
 install: $(STAMP)
@@ -47,6 +48,9 @@ check: lint types test
 
 gallery: $(STAMP)
 	$(BIN)/twice lecture all --publish docs
+
+bench: $(STAMP)
+	$(BIN)/twice bench --what all --publish docs
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage build *.egg-info
