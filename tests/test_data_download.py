@@ -63,8 +63,8 @@ def test_a_good_mirror(tmp_path: Path, member: Member, server: Mirrors) -> None:
     [
         ("missing", "answered 404 Not Found"),
         ("broken", "answered 503 Service Unavailable"),
-        ("silent", "no answer within 0.3 s"),
-        ("stalled", "stalled: no byte within 0.3 s"),
+        ("silent", "no answer within 1 s"),
+        ("stalled", "stalled: no byte within 1 s"),
         ("reset", "the connection was reset"),
         ("cut", "the connection ended before the file was complete"),
         ("shorter", "a truncated gzip file"),
@@ -77,14 +77,15 @@ def test_every_failure_leads_to_the_next_mirror(
     tmp_path: Path, member: Member, server: Mirrors, behaviour: str, answer: str
 ) -> None:
     bad, good = server.url(behaviour), server.url("good")
-    fetch(member.source, tmp_path / "one", base_urls=[bad, good], timeout=0.3)
+    patience = 1 if behaviour in ("silent", "stalled") else 30  # the good one has to be faster, on a busy machine too
+    fetch(member.source, tmp_path / "one", base_urls=[bad, good], timeout=patience)
     assert names(tmp_path / "one" / "Tiny" / "raw") == ALL
     load_source(member.source, tmp_path / "one")
     # It was tried first, and only once: its time-out is not waited for again with each file.
     assert set(server.asked(behaviour)) == {"train-images-idx3-ubyte.gz"}
 
     with pytest.raises(UserError) as caught:
-        fetch(member.source, tmp_path / "two", base_urls=[bad], timeout=0.3)
+        fetch(member.source, tmp_path / "two", base_urls=[bad], timeout=patience)
     text = str(caught.value)
     folder = tmp_path / "two" / "Tiny" / "raw"
     assert f"{bad}train-images-idx3-ubyte.gz: " in text
