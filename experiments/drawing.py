@@ -73,11 +73,12 @@ class Sheet:
         """Draw a rectangle whose outermost pixels lie inside the given size."""
         self._draw.rectangle((x, y, x + width - 1, y + height - 1), fill, outline, LINE)
 
-    def tile(self, x: int, y: int, picture: Picture, factor: int = 1) -> None:
+    def tile(self, x: int, y: int, picture: Picture, factor: int = 1, *, framed: bool = True) -> None:
         """Place a picture (H, W, 3) or (H, W), enlarged by a whole factor, with a frame around it."""
         large = picture.repeat(factor, axis=0).repeat(factor, axis=1)
         self._image.paste(Image.fromarray(large), (x, y))
-        self.box(x - LINE, y - LINE, large.shape[1] + 2 * LINE, large.shape[0] + 2 * LINE, outline=FRAME)
+        if framed:
+            self.box(x - LINE, y - LINE, large.shape[1] + 2 * LINE, large.shape[0] + 2 * LINE, outline=FRAME)
 
     def scale(self, x: int, y: int, height: int, end: float) -> None:
         """Draw the colour scale from +end at the top to −end at the bottom, with its numbers to the right of it."""

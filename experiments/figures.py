@@ -1,21 +1,29 @@
 """Pictures of what a network gets right and wrong: its confusion matrix, its worst mistakes.
 
-Each function returns an RGB picture as an array (H, W, 3), uint8. matplotlib's global state is not touched.
+Each function returns an RGB picture as an array (H, W, 3), uint8.
 """
 
 import io
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+from matplotlib import colormaps
 from numpy.typing import NDArray
 from PIL import Image
 
-from experiments.drawing import Array, Picture
+from experiments.drawing import Array, Picture, Sheet
 
 WORST: Final = 25
-_DPI: Final = 120
+
+_BLUES: Final = np.rint(255 * colormaps["Blues"](np.linspace(0, 1, 256))[:, :3]).astype(np.uint8)
+_GRID: Final = 350  # side of a confusion matrix without its names
+_LEFT, _TOP = 70, 38  # where it begins
+_SHEET: Final = 444
+_LETTER: Final = 16
+_COUNT: Final = 13
+_CELL: Final = 108  # what an image and its caption take, from left to right
+_CAPTION: Final = 30  # below an image
+_TITLE: Final = 62
 
 
 def encode_png(picture: Picture) -> bytes:
@@ -42,22 +50,25 @@ def confusion(counts: NDArray[np.int64], title: str) -> Picture:
     title:
         Printed above it.
     """
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    figure = Figure(figsize=(3.7, 3.7), dpi=_DPI)
-    # A fixed place: the automatic layouts take longer than the drawing.
-    axes = figure.add_axes((0.13, 0.12, 0.84, 0.8))
     # The square root spreads the few per cent of errors, which are what one looks for, over half of the scale.
-    axes.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=1)
+    shades = np.sqrt(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))
+    classes = len(counts)
+    cell = _GRID // classes
+    sheet = Sheet(_SHEET, _SHEET)
+    sheet.tile(_LEFT, _TOP, _BLUES[np.rint(255 * shades).astype(np.intp)], cell)
+    middles = [(index + 0.5) * cell for index in range(classes)]
     for (row, column), count in np.ndenumerate(counts):
         if count:
-            colour = "white" if np.sqrt(shares[row, column]) > 0.55 else "black"
-            axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=8)
-    axes.set_xticks(range(len(counts)))
-    axes.set_yticks(range(len(counts)))
-    axes.set_xlabel("predicted")
-    axes.set_ylabel("true")
-    axes.set_title(title, fontsize=10)
-    return _render(figure)
+            colour = (255, 255, 255) if shades[row, column] > 0.55 else (0, 0, 0)
+            sheet.text(_LEFT + middles[column], _TOP + middles[row], str(count), _COUNT, colour=colour)
+    end = classes * cell
+    for index, middle in enumerate(middles):
+        sheet.text(_LEFT - 10, _TOP + middle, str(index), _LETTER, "rm")
+        sheet.text(_LEFT + middle, _TOP + end + 14, str(index), _LETTER)
+    sheet.upright(24, _TOP + end / 2, "true", _LETTER)
+    sheet.text(_LEFT + end / 2, _TOP + end + 38, "predicted", _LETTER)
+    sheet.text(_LEFT + end / 2, _TOP - 18, title, _LETTER)
+    return sheet.picture()
 
 
 def misclassified(
@@ -91,27 +102,17 @@ def misclassified(
     wrong = np.flatnonzero(predicted != labels)
     chosen = wrong[np.argsort(scores[wrong, labels[wrong]], kind="stable")][:worst]
     columns = int(np.ceil(np.sqrt(worst)))
-    height, width = images.shape[1:]
-    # One axes for all of them: 25 axes take ten times as long to draw.
-    cell_h, cell_w = height + 11, width + 6
     rows = max(1, -(-len(chosen) // columns))
-    canvas = np.full((rows * cell_h, columns * cell_w), 255, np.uint8)
-    drawn, title_height = 4.41 * canvas.shape[0] / canvas.shape[1], 0.55
-    figure = Figure(figsize=(4.5, drawn + title_height), dpi=_DPI)
-    axes = figure.add_axes((0.01, 0.01, 0.98, drawn / (drawn + title_height)))
+    height, width = images.shape[1:]
+    factor = max(1, (_CELL - 24) // width)
+    pitch = height * factor + _CAPTION
+    sheet = Sheet(columns * _CELL, _TITLE + rows * pitch)
     for place, index in enumerate(chosen):
-        top, left = place // columns * cell_h, place % columns * cell_w + 3
-        canvas[top : top + height, left : left + width] = 255 - images[index]
+        top, left = _TITLE + place // columns * pitch, place % columns * _CELL
+        sheet.tile(left + (_CELL - width * factor) // 2, top, 255 - images[index], factor, framed=False)
         caption = f"{labels[index]} → {predicted[index]}  {scores[index, predicted[index]]:.0%}"
-        axes.text(left + width / 2, top + height + 4, caption, ha="center", va="center", fontsize=7.5)
-    axes.imshow(canvas, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-    axes.axis("off")
+        sheet.text(left + _CELL / 2, top + height * factor + 12, caption, _COUNT)
     count = f"{len(wrong):,} of {len(labels):,} wrong" + (f", {len(chosen)} worst" if len(wrong) > len(chosen) else "")
-    axes.set_title(f"{title}\n{count}: true → predicted, probability", fontsize=9)
-    return _render(figure)
-
-
-def _render(figure: Figure) -> Picture:
-    canvas: Any = FigureCanvasAgg(figure)  # Any: matplotlib ships its methods without types
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    sheet.text(columns * _CELL / 2, 20, title, _LETTER)
+    sheet.text(columns * _CELL / 2, 41, f"{count}: true → predicted, probability", _LETTER)
+    return sheet.picture()

@@ -132,16 +132,16 @@ def saturation(activation: str, outputs: Array) -> float:
     """
     match activation:
         case "tanh" | "lecun-tanh":
-            slope = 1 - np.square(outputs / AMPLITUDE[activation])
+            saturated = np.square(outputs) > (1 - SATURATED) * AMPLITUDE[activation] ** 2
         case "logistic":
-            slope = 4 * outputs * (1 - outputs)
+            saturated = outputs * (1 - outputs) < SATURATED / 4
         case "relu":
-            slope = (outputs > 0).astype(outputs.dtype)
+            saturated = ~(outputs > 0)
         case "identity":
             return 0.0
         case _:
             raise ValueError(f"activation: expected a name of the command line, got {activation!r}")
-    return float(np.mean(slope < SATURATED))
+    return float(np.count_nonzero(saturated)) / outputs.size
 
 
 class MetricsFile:

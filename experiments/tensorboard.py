@@ -15,13 +15,15 @@ from typing import Any, Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary
 from tensorboard.summary.writer.event_file_writer import _AsyncWriterThread
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
+from experiments.histogram import histogram
+
 Array = NDArray[np.floating[Any]]
-_LAST_BIN: Final = 1e20
+_LARGEST: Final = 1e20  # where the bins of TensorBoard's own writer end
 _hparams: Any = hparams  # Any, as the writer below: torch ships them without types
 
 
@@ -45,18 +47,30 @@ class Board:
 
     def scalars(self, values: Mapping[str, float], update: int) -> None:
         """Write numbers by tag. TensorBoard keeps them as float32."""
-        for tag, value in values.items():
-            self._writer.add_scalar(tag, value, update)
+        shown = [Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]
+        self._summary(Summary(value=shown), update)
 
     def histograms(self, group: str, arrays: Mapping[str, Array], update: int) -> None:
         """Write the distribution of each array as `group/<name>`.
 
-        Values that are not finite are left out, and those beyond 1e20, where the writer's bins end.
+        Values that are not finite are left out, and those beyond 1e20, as in TensorBoard's own histograms.
         """
         for name, array in arrays.items():
-            shown = array[np.abs(array) < _LAST_BIN]  # false for NaN
-            if shown.size:  # an empty histogram raises in the writer
-                self._writer.add_histogram(f"{group}/{name}", shown, update)
+            shown = array
+            if not (array.min(initial=0) > -_LARGEST and array.max(initial=0) < _LARGEST):  # or one is no number
+                shown = array[np.abs(array) < _LARGEST]
+            if shown.size:
+                found = histogram(shown)
+                proto = HistogramProto(
+                    min=found.low,
+                    max=found.high,
+                    num=shown.size,
+                    sum=found.total,
+                    sum_squares=found.squares,
+                    bucket_limit=found.limits.tolist(),
+                    bucket=found.counts.tolist(),
+                )
+                self._summary(Summary(value=[Summary.Value(tag=f"{group}/{name}", histo=proto)]), update)
 
     def image(self, tag: str, png: bytes, shape: tuple[int, ...], update: int) -> None:
         """Write an RGB picture of this shape (H, W, 3), already encoded as PNG."""

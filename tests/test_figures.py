@@ -212,20 +212,38 @@ def test_maps_are_numbered_in_their_order_beside_the_digit():
     assert len({x for _, x in places}) == 3
 
 
-def test_the_worst_errors_come_first_and_the_class_taken_is_named(monkeypatch):
-    captions = []
-    monkeypatch.setattr("matplotlib.axes.Axes.text", lambda *args, **_: captions.append(args[3]))
+def test_the_worst_errors_come_first_and_the_class_taken_is_named(boxes):
     scores = np.array([[0.6, 0.4, 0.0], [0.0, 0.1, 0.9], [0.2, 0.5, 0.3], [1.0, 1.0, 0.0]])
     images = np.zeros((4, 28, 28), np.uint8)
     # Squared error cuts its scores to [0, 1]: of the last one's equal shares it was the second that was taken.
     figures.misclassified(images, np.array([1, 0, 1, 2]), np.array([0, 2, 1, 1]), scores, "title")
-    assert captions == ["0 → 2  90%", "2 → 1  100%", "1 → 0  60%"]
+    assert [text for text, _ in boxes if text[-1] == "%"] == ["0 → 2  90%", "2 → 1  100%", "1 → 0  60%"]
+    middles = [(left + right) / 2 for text, (left, _, right, _) in boxes if text[-1] == "%"]
+    assert middles == sorted(middles)
+
+
+def test_the_worst_errors_are_shown_as_they_are_dark_on_light():
+    images = np.zeros((2, 28, 28), np.uint8)
+    images[1, :, :14] = 255
+    picture = figures.misclassified(images, np.array([0, 1]), np.array([0, 0]), np.eye(2), "")
+    assert count(picture, (0, 0, 0)) == 28 * 14 * 3**2, "the one that is wrong, three times as large"
 
 
 def test_a_confusion_matrix_counts_true_classes_in_rows():
     counts = figures.confusion_matrix(np.array([0, 0, 2, 1]), np.array([0, 1, 1, 1]), 3)
     assert counts.tolist() == [[1, 1, 0], [0, 1, 0], [0, 1, 0]]
     assert figures.confusion(counts, "title").shape == (444, 444, 3)
+
+
+def test_a_cell_of_a_confusion_matrix_has_its_count_and_the_colour_of_its_share_of_the_row(boxes):
+    picture = figures.confusion(np.array([[90, 10, 0], [0, 7, 0], [0, 0, 0]]), "title")
+    counts = {text: box for text, box in boxes if text in ("90", "10", "7")}
+    assert sorted(text for text, _ in boxes) == sorted([*counts, *"012", *"012", "predicted", "title"])
+    shade = {text: picture[int(top) - 9, int(left) - 9].sum() for text, (left, top, _, _) in counts.items()}
+    assert shade["7"] < shade["90"] < shade["10"] < 3 * 255, "7 of 7 is the darkest"
+    assert counts["90"][0] < counts["10"][0] == pytest.approx(counts["7"][0], abs=9)
+    assert counts["90"][1] == pytest.approx(counts["10"][1], abs=3)
+    assert counts["10"][1] < counts["7"][1]
 
 
 def test_a_png_gives_the_picture_back():
