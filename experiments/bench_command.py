@@ -98,8 +98,9 @@ class Bench:
             given = getattr(self, name)
             if not given:
                 raise UserError(f"--{name.replace('_', '-')}: expected at least one", USAGE_ERROR)
-            if len(set(given)) < len(given):
-                raise UserError(f"--{name.replace('_', '-')}: got one of them twice: {given}", USAGE_ERROR)
+            twice = [value for value in given if given.count(value) > 1]
+            if twice:
+                raise UserError(f"--{name.replace('_', '-')}: got {twice[0]!r} twice", USAGE_ERROR)
         if len(self.peers) > 1 and {"all", "none"} & set(self.peers):
             raise UserError("--peers: all and none stand alone", USAGE_ERROR)
         for flag, values, least in (

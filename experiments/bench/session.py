@@ -94,6 +94,8 @@ def _sections(settings: Bench, peers: tuple[str, ...], console: Console, progres
     everything = settings.what == "all"
     if everything or settings.what == "steps":
         yield _steps(settings, peers, console, progress)
+    if everything or settings.what == "scaling":
+        yield _scaling(settings, console, progress)
     if everything or settings.profile:
         yield _profile(settings, console, progress)
     if everything or settings.what == "epoch":
@@ -140,6 +142,10 @@ def _steps(settings: Bench, peers: tuple[str, ...], console: Console, progress: 
     held = all(verdict.held for verdict in judged) and not any(one.refused for one in measured)
     title = "Images per second, and how many times as fast as its peers scratch is"
     return Section("steps", title, text, content, held)
+
+
+def _scaling(settings: Bench, console: Console, progress: Progress) -> Section:
+    raise NotImplementedError
 
 
 def _profile(settings: Bench, console: Console, progress: Progress) -> Section:

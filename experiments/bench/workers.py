@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -93,7 +94,8 @@ class Worker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.process.kill()  # it has nothing to save
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)  # a compiler that it has called too; nothing is to be saved
         self.process.communicate()
         self._folder.cleanup()
 
