@@ -126,7 +126,7 @@ class Lab:
                 suffix = "" if theme is LIGHT else f"-{theme.name}"
                 if theme is LIGHT:
                     self._raster(name, figure)  # first: SVG sets the figure to 72 dots per inch
-                (self.figures / f"{name}{suffix}.svg").write_text(_svg(figure), encoding="utf-8")
+                (self.figures / f"{name}{suffix}.svg").write_text(svg(figure), encoding="utf-8")
         self.drawings.append(Drawing(name, caption, alt))
 
     def table(self, title: str, headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -161,7 +161,7 @@ class Lab:
         self.board("summary").image(f"figures/{name}", file.getvalue(), pixels.shape, 0)
 
 
-def _svg(figure: Figure) -> str:
+def svg(figure: Figure) -> str:
     """Return a figure as SVG, as short as it can be: hundredths of a point are kept of matplotlib's millionths."""
     file = io.StringIO()
     canvas: Any = FigureCanvasSVG(figure)
