@@ -1,5 +1,6 @@
 """`twice bench`: what is asked for, measured part by part, shown, recorded, and published."""
 
+import contextlib
 import dataclasses
 import json
 import sys
@@ -60,7 +61,7 @@ def run_bench(settings: Bench) -> int:
     console.print(heading, markup=False, soft_wrap=True)
     sections: list[Section] = []
     with Console(stderr=True).status("starting …") as status:
-        for section in _sections(settings, peers, console, lambda text: status.update(text)):
+        for section in _sections(settings, peers, folder, console, lambda text: status.update(text)):
             sections.append(section)
             console.print()
             content = {part.name: part.content for part in sections}
@@ -89,13 +90,15 @@ def _peers(settings: Bench) -> tuple[tuple[str, ...], list[str]]:
     return peers, left_out
 
 
-def _sections(settings: Bench, peers: tuple[str, ...], console: Console, progress: Progress) -> Iterator[Section]:
+def _sections(
+    settings: Bench, peers: tuple[str, ...], folder: Path, console: Console, progress: Progress
+) -> Iterator[Section]:
     """Measure and show one part after the other."""
     everything = settings.what == "all"
     if everything or settings.what == "steps":
-        yield _steps(settings, peers, console, progress)
+        yield _steps(settings, peers, folder, console, progress)
     if everything or settings.what == "scaling":
-        yield _scaling(settings, console, progress)
+        yield _scaling(settings, peers, folder, console, progress)
     if everything or settings.profile:
         yield _profile(settings, console, progress)
     if everything or settings.what == "epoch":
@@ -115,37 +118,74 @@ def cells(settings: Bench) -> list[Cell]:
     ]
 
 
-def _steps(settings: Bench, peers: tuple[str, ...], console: Console, progress: Progress) -> Section:
+def _steps(settings: Bench, peers: tuple[str, ...], folder: Path, console: Console, progress: Progress) -> Section:
+    from experiments.bench import figures
+
     names = ("scratch", *peers)
     measured: list[Measured] = []
-    try:
-        with started(entrants(names, settings.threads)) as workers:
-            for cell in cells(settings):
-                one = time_cell(cell, workers, rounds=settings.rounds, seconds=settings.seconds, progress=progress)
-                measured.append(one)
-                console.print(tables.line(one), markup=False, soft_wrap=True)
-    except WorkerError as error:
-        raise UserError(f"the measurement cannot go on: {error}") from None
+    with _told(), started(entrants(names, settings.threads)) as workers:
+        for cell in cells(settings):
+            one = time_cell(cell, workers, rounds=settings.rounds, seconds=settings.seconds, progress=progress)
+            measured.append(one)
+            console.print(tables.line(one), markup=False, soft_wrap=True)
     judged = [] if settings.quick else list(verdicts(measured, peers))
-    shown = [tables.speeds(measured, names), *([tables.comparison(measured, peers)] if peers else [])]
-    notes = [*tables.refusals(measured), *([tables.summary(judged)] if judged else [])]
-    for table in shown:
-        console.print()
-        print_table(console, tables.for_terminal(table))
+    speeds = tables.speeds(measured, names)
+    narrow, wide = (tables.comparison(measured, peers, quartiles=quartiles) for quartiles in (False, True))
+    notes = [*tables.refusals(measured), *(tables.summary(judged) if judged else ())]
+    for table in (speeds, narrow) if peers else (speeds,):
+        _show(table, console)
     for note in notes:
         console.print(Text(note), soft_wrap=True)
-    text = "\n".join(["\n".join(tables.markdown(table)) + "\n" for table in shown] + [f"{note}.\n" for note in notes])
+    lines: list[str] = []
+    for table in (speeds, wide) if peers else (speeds,):
+        lines += [*tables.markdown(table), ""]
+    text = "\n".join([*lines, *(f"- {note}" for note in notes)])
     content = {
         "cells": [one.to_dict() for one in measured],
         "verdicts": [verdict.to_dict() for verdict in judged],
     }
     held = all(verdict.held for verdict in judged) and not any(one.refused for one in measured)
     title = "Images per second, and how many times as fast as its peers scratch is"
-    return Section("steps", title, text, content, held)
+    return Section("steps", title, text, content, held, figures.throughput(measured, folder))
 
 
-def _scaling(settings: Bench, console: Console, progress: Progress) -> Section:
-    raise NotImplementedError
+def _show(table: tables.Table, console: Console) -> None:
+    console.print()
+    console.print(Text(table.title, "italic"), soft_wrap=True)
+    print_table(console, tables.for_terminal(table))
+
+
+def _scaling(settings: Bench, peers: tuple[str, ...], folder: Path, console: Console, progress: Progress) -> Section:
+    from experiments.bench import figures, scaling
+
+    keywords: dict[str, Any] = {"batch": 2} if settings.quick else {}
+    compared = tuple(peer for peer in peers if peer == "torch")
+    with _told():
+        found = scaling.measure(
+            threads=settings.threads,
+            rounds=settings.rounds,
+            seconds=settings.seconds,
+            peers=compared,
+            progress=progress,
+            **keywords,
+        )
+    table = scaling.table(found)
+    _show(table, console)
+    notes = [note for growth in found for note in tables.refusals(growth.measured)]
+    for note in notes:
+        console.print(Text(note), soft_wrap=True)
+    text = "\n".join([*tables.markdown(table), "", *(f"- {note}" for note in notes)])
+    drawn = figures.growth(found, folder)
+    return Section("scaling", "Cost against size", text, [one.to_json() for one in found], not notes, drawn)
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """A process that has failed, as a sentence."""
+    try:
+        yield
+    except WorkerError as error:
+        raise UserError(f"the measurement cannot go on: {error}") from None
 
 
 def _profile(settings: Bench, console: Console, progress: Progress) -> Section:

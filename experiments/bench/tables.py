@@ -16,33 +16,37 @@ _PLACE = ("network", "step", "dtype", "batch")
 
 
 class Table(NamedTuple):
-    """Words in rows under headings; the first three columns are names, the others numbers."""
+    """Words in rows under headings, and what they are; the first three columns are names, the others numbers."""
 
+    title: str
     headings: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
 
 
 def speeds(measured: Sequence[Measured], names: Sequence[str]) -> Table:
-    """Return images per second of each competitor, and in brackets the number of threads that made it fastest."""
+    """Return the throughput of each competitor at its best."""
     rows = tuple((*_place(one.cell), *(_speed(one, name) for name in names)) for one in measured)
-    return Table((*_PLACE, *names), rows)
+    title = "Images per second, and in brackets the number of threads that made it fastest"
+    return Table(title, (*_PLACE, *names), rows)
 
 
-def comparison(measured: Sequence[Measured], peers: Sequence[str]) -> Table:
-    """Return how many times as fast as each peer `scratch` is: median and quartiles of the rounds, and the target."""
-    rows = tuple((*_place(one.cell), *(_ratio(one, peer) for peer in peers)) for one in measured)
-    return Table((*_PLACE, *(f"scratch : {peer}" for peer in peers)), rows)
+def comparison(measured: Sequence[Measured], peers: Sequence[str], *, quartiles: bool = True) -> Table:
+    """Return how many times as fast as each peer `scratch` is, beside the target; without quartiles it is narrower."""
+    rows = tuple((*_place(one.cell), *(_ratio(one, peer, quartiles) for peer in peers)) for one in measured)
+    spread = " (quartiles)" * quartiles
+    title = f"How many times as fast as these scratch is: median{spread} of the rounds' ratios, and the target"
+    return Table(title, (*_PLACE, *peers), rows)
 
 
-def summary(verdicts: Sequence[Verdict]) -> str:
-    """Return in a line how many targets were met, and where not."""
+def summary(verdicts: Sequence[Verdict]) -> list[str]:
+    """Return in a line how many targets were met, and in a line each where not."""
     held = sum(verdict.held for verdict in verdicts)
     missed = [
-        f"{verdict.cell.name} against {verdict.peer}: {_number(verdict.ratio)} of {verdict.demanded:g}"
+        f"missed: {verdict.cell.name} against {verdict.peer}, {_number(verdict.ratio)} of {verdict.demanded:g}"
         for verdict in verdicts
         if not verdict.held
     ]
-    return f"{held} of {len(verdicts)} targets met" + f"; missed: {', '.join(missed)}" * bool(missed)
+    return [f"{held} of {len(verdicts)} targets met", *missed]
 
 
 def line(one: Measured) -> str:
@@ -59,6 +63,8 @@ def refusals(measured: Sequence[Measured]) -> list[str]:
 
 def markdown(table: Table) -> Iterator[str]:
     """Return the lines of a table in Markdown."""
+    yield f"{table.title}:"
+    yield ""
     yield "| " + " | ".join(table.headings) + " |"
     yield "|" + "---|" * 3 + "---:|" * (len(table.headings) - 3)
     for row in table.rows:
@@ -66,7 +72,7 @@ def markdown(table: Table) -> Iterator[str]:
 
 
 def for_terminal(table: Table) -> RichTable:
-    """Return a table as rich prints it."""
+    """Return a table as rich prints it, without its title, for which its columns may be too narrow."""
     printed = plain_table(*table.headings)
     for number in (1, 2):
         printed.columns[number].justify = "left"
@@ -84,11 +90,11 @@ def _speed(one: Measured, name: str) -> str:
     return "–" if best is None or rate is None else f"{rate:,.0f} ({best.threads})"
 
 
-def _ratio(one: Measured, peer: str) -> str:
+def _ratio(one: Measured, peer: str, quartiles: bool) -> str:
     ratio, demanded = one.ratio(peer), target(one.cell, peer)
     if ratio is None:
         return "–"
-    said = f"{ratio.median:.2f} ({ratio.low:.2f}–{ratio.high:.2f})"
+    said = f"{ratio.median:.2f}" + f" ({ratio.low:.2f}–{ratio.high:.2f})" * quartiles
     if demanded is None:
         return said
     held = Verdict(one.cell, peer, demanded, ratio).held
