@@ -3,7 +3,8 @@
 Each epoch is trained in a process of its own, which loads one of the two libraries only; the wings take turns. Both
 have the same images in memory before, begin with the same weights and see the same batches. What counts is the peak of
 the resident memory above its level just before the epoch, when the library, the images and the network are there and
-one step with a single image has been made: a library's size is no merit or fault of the epoch. The whole is shown too.
+one step with 16 images has been made: a library's size is no merit or fault of the epoch. The whole is shown too. Where
+a wing computes in several processes, it is their sum.
 """
 
 import dataclasses
@@ -27,6 +28,8 @@ from experiments.summary import print_table
 from experiments.terminal import plain_table
 
 WINGS: Final = ("scratch", "torch")
+#: What a wing's process loads, and nothing else.
+_LOADED: Final = {"scratch": ["scratch"], "torch": ["torch", "torchref"]}
 #: Mean losses that differ by more than this share are not of the same computation.
 SAME_LOSS: Final = 1e-3
 _MEGA: Final = 2**20
@@ -108,7 +111,7 @@ def measure(*, threads: int = 1, repeats: int = 5, batch: int = 256, dataset: st
     Raises
     ------
     UserError
-        If the data set is not there, a process fails, or the two did not compute the same.
+        If the data set is not there, a process fails or has loaded both libraries, or the two did not compute the same.
     """
     found = images.available(dataset)
     pixels, labels = found.train.images[: most or None], found.train.labels[: most or None]
@@ -126,6 +129,8 @@ def measure(*, threads: int = 1, repeats: int = 5, batch: int = 256, dataset: st
             for wing in rotated(WINGS, turn):
                 words = (wing, name, str(batch), str(threads))
                 answer = isolated.run("experiments.bench.memory_worker", *words, threads=threads)
+                if answer["loaded"] != _LOADED[wing]:
+                    raise UserError(f"the process of {wing} has loaded {answer['loaded']}: its memory is not its own")
                 usage[wing].append(Usage(answer["before"], answer["peak"]))
                 losses[wing], counter = answer["loss"], answer["counter"]
     if not math.isclose(losses["scratch"], losses["torch"], rel_tol=SAME_LOSS):

@@ -1,10 +1,12 @@
-"""One training epoch of LeNet-5 in one wing, in a process of its own that loads no other library: what memory it took.
+"""One training epoch of LeNet-5 in one wing, in a process of its own that loads no other library: its memory.
 
-`python -m experiments.bench.memory_worker WING FOLDER BATCH THREADS` prints it as JSON.
+`python -m experiments.bench.memory_worker WING FOLDER BATCH THREADS` prints it as JSON. The processes that a wing
+shares its work with are counted with it; what two of them share is counted twice.
 """
 
 import gc
 import json
+import os
 import resource
 import sys
 from collections.abc import Callable
@@ -19,8 +21,9 @@ Labels = NDArray[np.int64]
 Step = Callable[[Array, Labels], float]
 
 LEARNING_RATE: Final = 0.01
-_STATUS: Final = Path("/proc/self/status")
-_CLEAR: Final = Path("/proc/self/clear_refs")
+WARM_UP: Final = 16
+"""Images of the step before the epoch: few beside a batch, enough to be shared between processes."""
+LIBRARIES: Final = ("scratch", "torch", "torchref")
 _RESET_PEAK: Final = "5"  # proc_pid_clear_refs(5): VmHWM begins again at what is resident now
 
 
@@ -42,8 +45,8 @@ def main(wing: str, folder: Path, batch: int, threads: int) -> dict[str, Any]:
     with np.load(folder / "init.npz") as archive:
         state = {name: archive[name] for name in archive.files}
     step, close = WINGS[wing](state, threads)
-    # The smallest possible step: it brings in the code that a library loads when it is first needed.
-    step(images[:1], labels[:1])
+    # It brings in the code that a library loads when it is first needed, and starts the processes that help.
+    step(images[:WARM_UP], labels[:WARM_UP])
     gc.collect()
     counter = reset_peak()
     before = resident(counter)
@@ -53,16 +56,18 @@ def main(wing: str, folder: Path, batch: int, threads: int) -> dict[str, Any]:
         total += step(images[chosen], labels[chosen]) * len(chosen)
     most = peak(counter)
     close()
-    return {"before": before, "peak": most, "counter": counter, "loss": total / len(order)}
+    loaded = [name for name in LIBRARIES if name in sys.modules]
+    return {"before": before, "peak": most, "counter": counter, "loss": total / len(order), "loaded": loaded}
 
 
 def reset_peak() -> str:
-    """Let the system's record of the peak begin again; return the name of the record that there is to read.
+    """Let the system's records of the peak begin again; return the name of the record that there is to read.
 
-    Where it cannot be reset it is the peak since the process began, which may hide part of the epoch's.
+    Where they cannot be reset it is the peak since a process began, which may hide part of the epoch's.
     """
     try:
-        _CLEAR.write_text(_RESET_PEAK)
+        for process in family(os.getpid()):
+            (process / "clear_refs").write_text(_RESET_PEAK)
     except OSError:
         return "ru_maxrss"
     return "VmHWM"
@@ -74,17 +79,27 @@ def resident(counter: str) -> int:
 
 
 def peak(counter: str) -> int:
-    """Return the most bytes that have been in physical memory at once."""
+    """Return the most bytes that have been in physical memory at once: the sum of each process's own most."""
     if counter == "VmHWM":
         return _status("VmHWM")
     # Kilobytes, but for macOS.
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
+def family(pid: int) -> list[Path]:
+    """Return the folders in /proc of a process and of all that it and its own have started."""
+    folder = Path(f"/proc/{pid}")
+    children = [child for task in (folder / "task").iterdir() for child in (task / "children").read_text().split()]
+    return [folder, *(member for child in children for member in family(int(child)))]
+
+
 def _status(name: str) -> int:
-    """Return a line of /proc/self/status, "VmHWM:  123 kB", in bytes."""
-    lines = dict(line.split(":", 1) for line in _STATUS.read_text().splitlines())
-    return int(lines[name].split()[0]) * 1024
+    """Return the sum of a line of each process's status, "VmHWM:  123 kB", in bytes."""
+    total = 0
+    for process in family(os.getpid()):
+        lines = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
+        total += int(lines[name].split()[0]) * 1024
+    return total
 
 
 def _scratch(state: dict[str, Array], threads: int) -> tuple[Step, Callable[[], None]]:  # noqa: ARG001

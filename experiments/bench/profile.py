@@ -1,13 +1,13 @@
 """Where a training step spends its time: seconds, arithmetic and share of the machine's peak, layer by layer.
 
 What is measured: each layer's `forward` and `backward`, called one after the other through their explicit caches, in
-one thread of Python, with the whole batch; then the step as training does it, undivided. The two need not agree: the
-step may take the batch in parts and in several threads.
+one thread, with the whole batch; then the step as training does it, undivided. The two need not agree: the step may
+take the batch in parts, on several cores.
 
 What is counted: `num_multiply_adds` for the forward pass. The backward pass takes as many for the gradient of the
-weights and as many again for the gradient of the input, which is not needed up to the first layer that has weights: so
-twice the forward pass's, once in that layer, nothing before it. A layer that computes more than is needed, or
-multiplies by the zeros of absent links, has the time but not the credit.
+weights and as many again for the gradient of the input: twice the forward pass's. The first layer with weights needs no
+gradient of its input, and nothing before it is needed; neither is computed. A layer that computes more than is needed,
+or multiplies by the zeros of absent links, has the time but not the credit.
 """
 
 import dataclasses
@@ -237,6 +237,9 @@ def _layers(cell: Cell, passes: int) -> tuple[Row, ...]:
     optimizer = scratch.SGD(networks.LEARNING_RATE)
     images, labels = networks.batch(cell)
     records: dict[tuple[str, str], list[float]] = {}
+    names = list(net.layers)
+    # As `Sequential.gradients` does: down to the first layer with weights, and not to its input.
+    needed = names[next(i for i, layer in enumerate(net.layers.values()) if layer.parameters()) :]
 
     def timed(name: str, way: str, work: Callable[..., Any], *arguments: Any) -> Any:
         begun = time.perf_counter()
@@ -251,8 +254,12 @@ def _layers(cell: Cell, passes: int) -> tuple[Row, ...]:
         _, cache = timed("", "forward", criterion.forward, x, labels)
         dy = timed("", "backward", criterion.backward, cache)
         grads = {}
-        for name, layer in reversed(net.layers.items()):
-            dy, own = timed(name, "backward", layer.backward, dy, caches[name])
+        for name in reversed(needed):
+            layer = net.layers[name]
+            if name == needed[0]:
+                own = timed(name, "backward", layer.gradients, dy, caches[name])
+            else:
+                dy, own = timed(name, "backward", layer.backward, dy, caches[name])
             grads.update({f"{name}.{parameter}": grad for parameter, grad in own.items()})
         timed("", "update", optimizer.step, net.parameters(), grads)
     medians = {key: statistics.median(values[WARM_UP:]) for key, values in records.items()}
@@ -260,7 +267,13 @@ def _layers(cell: Cell, passes: int) -> tuple[Row, ...]:
     layers: dict[str, Module] = net.layers
     return (
         *(
-            Row(name, type(layer).__name__, medians[name, "forward"], medians[name, "backward"], *counts[name])
+            Row(
+                name,
+                type(layer).__name__,
+                medians[name, "forward"],
+                medians.get((name, "backward"), 0.0),
+                *counts[name],
+            )
             for name, layer in layers.items()
         ),
         Row("loss", type(criterion).__name__, medians["", "forward"], medians["", "backward"]),
