@@ -85,7 +85,7 @@ def throughput(measured: Sequence[Measured], folder: Path) -> tuple[Figure, ...]
             _name_the_ends(figure, theme, ends)
 
         name = f"throughput-{dtype}"
-        _save(name, draw, (4.1 * len(models), 3.0 * len(models) + 0.3), folder)
+        _save(name, draw, (4.1 * len(modes), 3.0 * len(models) + 0.3), folder)
         made.append(Figure(name, _spoken(chosen, dtype)))
     return tuple(made)
 
