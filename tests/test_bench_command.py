@@ -127,6 +127,7 @@ def test_an_absent_peer_is_left_out_unless_it_was_named(
     assert bench(tmp_path) == 0
     sentence = "jax is left out: no_such_jax is not installed; pip install 'twice-nn[bench]' brings it"
     assert sentence in capsys.readouterr().out
+    assert sentence in (tmp_path / "bench" / "bench.md").read_text()
     assert bench(tmp_path, "--peers", "jax") == 2
     assert f"error: --peers: {sentence}" in capsys.readouterr().err
 

@@ -52,12 +52,10 @@ def run_bench(settings: Bench) -> int:
     if settings.publish is not None:
         publishing.around_the_marks(settings.publish)  # now: not after twenty minutes
     peers, left_out = _peers(settings)
-    for sentence in left_out:
-        console.print(sentence, markup=False, soft_wrap=True)
     folder = settings.runs_dir / f"bench{'-quick' * settings.quick}"
     folder.mkdir(parents=True, exist_ok=True)
     record = {"machine": machine(), "settings": finite(_plain(settings)), "left_out": left_out}
-    heading = _heading(record["machine"], settings)
+    heading = "\n".join([_heading(record["machine"], settings), *(f"{sentence}." for sentence in left_out)])
     console.print(heading, markup=False, soft_wrap=True)
     sections: list[Section] = []
     with Console(stderr=True).status("starting …") as status:
@@ -133,6 +131,7 @@ def _steps(settings: Bench, peers: tuple[str, ...], folder: Path, console: Conso
     narrow, wide = (tables.comparison(measured, peers, quartiles=quartiles) for quartiles in (False, True))
     notes = [*tables.refusals(measured), *(tables.summary(judged) if judged else ())]
     for table in (speeds, narrow) if peers else (speeds,):
+        console.print()
         _show(table, console)
     for note in notes:
         console.print(Text(note), soft_wrap=True)
@@ -150,7 +149,6 @@ def _steps(settings: Bench, peers: tuple[str, ...], folder: Path, console: Conso
 
 
 def _show(table: tables.Table, console: Console) -> None:
-    console.print()
     console.print(Text(table.title, "italic"), soft_wrap=True)
     print_table(console, tables.for_terminal(table))
 
@@ -225,8 +223,8 @@ def _memory(settings: Bench, console: Console, progress: Progress) -> Section:
 
 
 def _held(found: Any, settings: Bench) -> bool:
-    """Whether a study's target is met; a quick one is not judged."""
-    return settings.quick or bool(found.met)
+    """Whether a study's target is not missed; a quick one is not judged, nor one without MNIST."""
+    return settings.quick or found.met is not False
 
 
 def _heading(machine: dict[str, Any], settings: Bench) -> str:
