@@ -69,6 +69,11 @@ def test_multiply_adds_are_counted_without_the_gradient_of_the_images(model: Any
     assert scaling.multiply_adds(Cell(model=model, mode="train", batch=7)) == 2 * first + 3 * others
 
 
+def test_values_are_what_the_layers_put_out() -> None:
+    maps = 6 * 28**2 * 2 + 6 * 14**2 * 2 + 16 * 10**2 * 2 + 16 * 5**2 * 2 + 400
+    assert scaling.values(Cell(model="conv", mode="train", batch=7)) == maps + 10
+
+
 def test_each_study_grows_in_one_size() -> None:
     image, maps, units = scaling.studies(batch=16)
     assert [cell.image for cell in image.cells] == [32, 48, 64, 96] == list(image.sizes)
@@ -88,13 +93,16 @@ def test_a_power_is_found_from_its_values() -> None:
 def test_a_growth_is_that_of_the_better_number_of_threads(grown: Growth) -> None:
     assert grown.names == ["scratch", "torch"]  # who was not timed everywhere has no exponent
     assert grown.seconds("scratch") == pytest.approx([1e-9 / 2 * count for count in grown.multiply_adds])
-    assert grown.slope("scratch") == pytest.approx(grown.expected, abs=1e-12)
+    values, products = grown.expected
+    assert grown.slope("scratch") == pytest.approx(products, abs=1e-12)
     assert grown.slope("torch") == pytest.approx(0, abs=1e-12)
-    assert 1 < grown.expected < 2  # C1 grows with n, C3 with its square
+    assert values == pytest.approx(1, abs=1e-3)  # all but the ten outputs
+    assert 1 < products < 2  # C1 grows with n, C3 with its square
     assert [math.isnan(value) for value in grown.seconds("jax")] == [False, False, False, True]
     content = grown.to_json()
-    assert content["slopes"] == {
-        "multiply-adds": grown.expected,
+    assert content["exponents"] == {
+        "values": values,
+        "multiply-adds": products,
         "scratch": grown.slope("scratch"),
         "torch": grown.slope("torch"),
     }
@@ -103,11 +111,12 @@ def test_a_growth_is_that_of_the_better_number_of_threads(grown: Growth) -> None
 
 def test_the_table_has_a_row_per_network_and_the_exponents(grown: Growth) -> None:
     table = scaling.table([grown])
-    assert table.headings[3:] == ("multiply-adds", "scratch, µs per image", "torch, µs per image")
+    assert table.headings[3:] == ("values", "multiply-adds", "scratch, µs per image", "torch, µs per image")
     assert all(len(row) == len(table.headings) for row in table.rows)
     assert [row[2] for row in table.rows] == ["6", "12", "24", "48", "exponent of n"]
-    assert table.rows[0][3:] == (f"{grown.multiply_adds[0]:,}", f"{grown.multiply_adds[0] / 2e3:,.1f}", "500.0")
-    assert table.rows[-1][3:5] == (f"{grown.expected:.2f}",) * 2
+    values, products = grown.values[0], grown.multiply_adds[0]
+    assert table.rows[0][3:] == (f"{values:,}", f"{products:,}", f"{products / 2e3:,.1f}", "500.0")
+    assert table.rows[-1][3:6] == (f"{grown.expected[0]:.2f}", *[f"{grown.expected[1]:.2f}"] * 2)
 
 
 def test_every_network_is_timed_for_scratch_and_its_peers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,17 +177,19 @@ def test_throughput_is_drawn_as_it_was_measured(tmp_path: Path, drawn: list[Figu
 
 def test_growth_is_drawn_beside_the_multiply_adds(tmp_path: Path, drawn: list[Figure], grown: Growth) -> None:
     (made,) = figures.growth([grown, grown], tmp_path)
-    assert f"the exponent is {grown.expected:.2f} for the multiply-adds, {grown.expected:.2f} for scratch" in made.alt
+    values, products = (f"{exponent:.2f}" for exponent in grown.expected)
+    assert f"{values} for the values, {products} for the multiply-adds, {products} for scratch" in made.alt
     assert {path.name for path in tmp_path.iterdir()} == {"scaling.svg", "scaling-dark.svg"}
-    ours, torch, expected = drawn[0].axes[0].lines
+    ours, torch, slow, steep = drawn[0].axes[0].lines
     assert ours.get_ydata() == pytest.approx([1e-3 / 2 * count for count in grown.multiply_adds])
     assert torch.get_ydata() == pytest.approx([500] * 4)
-    assert expected.get_ydata() == pytest.approx(ours.get_ydata())  # it costs what its products cost
+    assert steep.get_ydata() == pytest.approx(ours.get_ydata())  # it costs what its products cost
+    assert slow.get_ydata() / ours.get_ydata()[-1] == pytest.approx(np.array(grown.values) / grown.values[-1])
     texts = {text.get_text() for text in drawn[0].axes[1].texts}
     assert texts == {
-        f"scratch  $n^{{{grown.expected:.2f}}}$",
+        f"scratch  $n^{{{products}}}$",
         f"torch  $n^{{{grown.slope('torch'):.2f}}}$",
-        f"multiply-adds  $n^{{{grown.expected:.2f}}}$",
+        f"· · ·  values  $n^{{{values}}}$\n– –  multiply-adds  $n^{{{products}}}$",
     }
 
 

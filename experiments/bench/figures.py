@@ -91,7 +91,13 @@ def throughput(measured: Sequence[Measured], folder: Path) -> tuple[Figure, ...]
 
 
 def growth(found: Sequence[Growth], folder: Path) -> tuple[Figure, ...]:
-    """Draw seconds per image against what grows, with the multiply-adds' slope; written as `throughput` does."""
+    """Draw the cost of an image against what grows, and where it may lie: between the values and the multiply-adds.
+
+    Parameters
+    ----------
+    found, folder:
+        What was measured, and where it is written; see `throughput`.
+    """
 
     def draw(figure: Canvas, theme: Theme) -> None:
         row = figure.subplots(1, len(found), squeeze=False)[0]
@@ -101,7 +107,9 @@ def growth(found: Sequence[Growth], folder: Path) -> tuple[Figure, ...]:
 
     _save("scaling", draw, (3.5 * len(found), 3.3), folder)
     spoken = [
-        f"{one.study.title}: the exponent is {one.expected:.2f} for the multiply-adds, "
+        "{}: the exponent is {:.2f} for the values, {:.2f} for the multiply-adds, ".format(
+            one.study.title, *one.expected
+        )
         + ", ".join(f"{one.slope(name):.2f} for {name}" for name in one.names)
         for one in found
     ]
@@ -137,15 +145,18 @@ def _draw_growth(axes: Axes, theme: Theme, one: Growth) -> list[End]:
         costs = [1e6 * seconds for seconds in one.seconds(name)]
         _curve(axes, theme, name, COLOURS[name], sizes, costs)
         ends.append(End(name, f"{name}  {_power(one.slope(name))}", sizes[-1], costs[-1]))
-    # Through the last point of the first curve: there the products count most, beside calls and copies.
-    counts = np.array(one.multiply_adds, float)
-    through = 1e6 * one.seconds(one.names[0])[-1] * counts / counts[-1]
-    axes.plot(sizes, through, color=theme.faint, linewidth=1.0, linestyle=(0, (4, 3)), zorder=1)
+    # Through the last point of the first curve: there, what a step costs whatever its size counts least.
+    end = 1e6 * one.seconds(one.names[0])[-1]
+    slow, steep = (end * np.array(counts) / counts[-1] for counts in (one.values, one.multiply_adds))
+    axes.plot(sizes, slow, color=theme.faint, linewidth=1.0, linestyle=(0, (1, 2)), zorder=1)
+    axes.plot(sizes, steep, color=theme.faint, linewidth=1.0, linestyle=(0, (4, 3)), zorder=1)
+    axes.fill_between(sizes, slow, steep, color=theme.faint, alpha=0.12, linewidth=0, zorder=0)
     axes.set(xscale="log", title=one.study.title, xlabel=one.study.axis)
     axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
     _logarithmic(axes)
-    note = f"multiply-adds  {_power(one.expected)}"
-    axes.text(0.97, 0.05, note, transform=axes.transAxes, color=theme.faint, fontsize=_LABEL, ha="right")
+    values, products = map(_power, one.expected)
+    note = f"· · ·  values  {values}\n– –  multiply-adds  {products}"
+    axes.text(0.98, 0.04, note, transform=axes.transAxes, color=theme.faint, fontsize=_LABEL, ha="right", zorder=5)
     return ends
 
 

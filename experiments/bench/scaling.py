@@ -14,6 +14,7 @@ from experiments.bench.tables import Table
 from experiments.bench.timing import entrants, time_cell
 from experiments.bench.workers import started
 from scratch import summarize
+from scratch.summary import LayerSummary
 
 BATCH: Final = 64
 
@@ -66,11 +67,20 @@ def multiply_adds(cell: Cell) -> int:
     In inference those of the forward pass. In training each layer's come a second time for the gradient of its weights,
     and a third time for that of its input, which the first layer does not need.
     """
-    shape = networks.batch(dataclasses.replace(cell, batch=1)).images.shape[1:]
-    counts = [layer.multiply_adds for layer in summarize(networks.scratch_network(cell), shape).layers]
+    counts = [layer.multiply_adds for layer in _layers(cell)]
     if cell.mode == "infer":
         return sum(counts)
     return 3 * sum(counts) - next(count for count in counts if count)
+
+
+def values(cell: Cell) -> int:
+    """Return how many numbers all layers put out for one image: what copies and activation functions work on."""
+    return sum(math.prod(layer.output_shape) for layer in _layers(cell))
+
+
+def _layers(cell: Cell) -> tuple[LayerSummary, ...]:
+    shape = networks.batch(dataclasses.replace(cell, batch=1)).images.shape[1:]
+    return summarize(networks.scratch_network(cell), shape).layers
 
 
 def slope(sizes: Sequence[float], costs: Sequence[float]) -> float:
@@ -110,9 +120,14 @@ class Growth:
         return [math.nan if rate is None else 1 / rate for rate in rates]
 
     @property
-    def expected(self) -> float:
-        """The exponent with which the multiply-adds grow."""
-        return slope(self.study.sizes, self.multiply_adds)
+    def values(self) -> list[int]:
+        """Per image, in each cell."""
+        return [values(cell) for cell in self.study.cells]
+
+    @property
+    def expected(self) -> tuple[float, float]:
+        """The exponents with which values and multiply-adds grow: a cost made of both grows with one in between."""
+        return slope(self.study.sizes, self.values), slope(self.study.sizes, self.multiply_adds)
 
     def slope(self, name: str) -> float:
         """Return the exponent with which somebody's seconds grow."""
@@ -124,8 +139,12 @@ class Growth:
             "study": self.study.name,
             "axis": self.study.axis,
             "sizes": list(self.study.sizes),
+            "values": self.values,
             "multiply_adds": self.multiply_adds,
-            "slopes": {"multiply-adds": self.expected, **{name: self.slope(name) for name in self.names}},
+            "exponents": {
+                **dict(zip(("values", "multiply-adds"), self.expected, strict=True)),
+                **{name: self.slope(name) for name in self.names},
+            },
             "cells": [one.to_dict() for one in self.measured],
         }
 
@@ -172,7 +191,7 @@ def measure(
 def table(found: Sequence[Growth]) -> Table:
     """Return the cost of one image in every network, and under each study the exponents."""
     names = list(dict.fromkeys(name for growth in found for name in growth.names))
-    headings = ("network", "grows", "size", "multiply-adds", *(f"{name}, µs per image" for name in names))
+    headings = ("network", "grows", "size", "values", "multiply-adds", *(f"{name}, µs per image" for name in names))
     return Table(
         "cost of an image in training", headings, tuple(row for growth in found for row in _rows(growth, names))
     )
@@ -181,10 +200,12 @@ def table(found: Sequence[Growth]) -> Table:
 def _rows(growth: Growth, names: Sequence[str]) -> Iterator[tuple[str, ...]]:
     model, axis = growth.study.cells[0].model, growth.study.axis
     own = {name: growth.seconds(name) for name in names}
-    for i, (size, count) in enumerate(zip(growth.study.sizes, growth.multiply_adds, strict=True)):
-        yield (model, axis, f"{size}", f"{count:,}", *(_number(1e6 * own[name][i], ",.1f") for name in names))
-    slopes = (_number(growth.slope(name) if name in growth.names else math.nan, ".2f") for name in names)
-    yield (model, axis, "exponent of n", f"{growth.expected:.2f}", *slopes)
+    counts = zip(growth.study.sizes, growth.values, growth.multiply_adds, strict=True)
+    for i, (size, *both) in enumerate(counts):
+        costs = (_number(1e6 * own[name][i], ",.1f") for name in names)
+        yield (model, axis, f"{size}", *(f"{count:,}" for count in both), *costs)
+    slopes = (growth.slope(name) if name in growth.names else math.nan for name in names)
+    yield (model, axis, "exponent of n", *(_number(one, ".2f") for one in (*growth.expected, *slopes)))
 
 
 def _number(value: float, form: str) -> str:
