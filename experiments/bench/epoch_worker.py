@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from unittest import mock
 
 from experiments import cli, data, training
@@ -25,14 +25,21 @@ from experiments.summary import Summary
 from experiments.threads import limited_threads
 
 
+class Timed(NamedTuple):
+    """An epoch: its seconds, those of them in which gradients were computed and updates made, and its parameters."""
+
+    seconds: float
+    inside: float
+    parameters: Mapping[str, Array]
+
+
 class Clocked(training.Training):
     """A training that notes when its epochs begin and end: the end is when the last checkpoint has been written.
 
     Before lie the data's reading and the networks' making, after it the test set.
     """
 
-    seconds = 0.0
-    parameters: Mapping[str, Array]
+    epoch: "Timed"
 
     def run(self) -> Summary:
         """See `Training`."""
@@ -41,13 +48,13 @@ class Clocked(training.Training):
 
     def finish(self) -> Summary:
         """See `Training`."""
-        type(self).seconds = time.perf_counter() - self.begun
-        type(self).parameters = self.wings[0].backend.parameters()
+        seconds, (wing,) = time.perf_counter() - self.begun, self.wings
+        type(self).epoch = Timed(seconds, wing.last_epoch["seconds"], wing.backend.parameters())
         return super().finish()
 
 
-def through_train(dataset: str, batch: int, threads: int, runs_dir: Path) -> tuple[float, Mapping[str, Array]]:
-    """Run the command, and return the seconds of the epoch as `Clocked` takes them, and the parameters."""
+def through_train(dataset: str, batch: int, threads: int, runs_dir: Path) -> Timed:
+    """Run the command, and return the epoch as `Clocked` takes its time."""
     words = f"train lenet5 --backend scratch --epochs 1 --dataset {dataset} --batch-size {batch} --threads {threads}"
     with (
         mock.patch.object(training, "Training", Clocked),
@@ -57,11 +64,11 @@ def through_train(dataset: str, batch: int, threads: int, runs_dir: Path) -> tup
         status = cli.main([*words.split(), "--runs-dir", str(runs_dir)])
     if status:
         raise SystemExit(status)
-    return Clocked.seconds, Clocked.parameters
+    return Clocked.epoch
 
 
-def steps_alone(dataset: str, batch: int, threads: int) -> tuple[float, Mapping[str, Array]]:
-    """Make the same steps on batches that lie ready, and nothing else; return the same."""
+def steps_alone(dataset: str, batch: int, threads: int) -> Timed:
+    """Make the same steps on batches that lie ready, and nothing else."""
     config = LeNet5Config(
         dataset=cast(DatasetName, dataset), backend="scratch", epochs=1, batch_size=batch, threads=threads
     )
@@ -75,7 +82,8 @@ def steps_alone(dataset: str, batch: int, threads: int) -> tuple[float, Mapping[
         begun = time.perf_counter()
         for images, labels in ready:
             backend.update(backend.gradients(images, labels).grads)
-        return time.perf_counter() - begun, backend.parameters()
+        seconds = time.perf_counter() - begun
+        return Timed(seconds, seconds, backend.parameters())
 
 
 def digest(parameters: Mapping[str, Array]) -> str:
@@ -88,11 +96,9 @@ def digest(parameters: Mapping[str, Array]) -> str:
 
 def main(way: str, dataset: str, batch: int, threads: int, runs_dir: Path) -> dict[str, Any]:
     """Train one epoch in one of the ways; see the module."""
-    if way == "train":
-        seconds, parameters = through_train(dataset, batch, threads, runs_dir)
-    else:
-        seconds, parameters = steps_alone(dataset, batch, threads)
-    return {"seconds": seconds, "sha256": digest(parameters)}
+    words = (dataset, batch, threads)
+    timed = through_train(*words, runs_dir) if way == "train" else steps_alone(*words)
+    return {"seconds": timed.seconds, "inside": timed.inside, "sha256": digest(timed.parameters)}
 
 
 if __name__ == "__main__":
