@@ -4,15 +4,16 @@ import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from experiments.bench import networks, session
+from experiments.bench import epoch, memory, networks, scaling, session
 from experiments.bench.cells import Cell
 from experiments.bench.competitors import COMPETITORS
 from experiments.bench.figures import throughput
-from experiments.bench.publishing import BEGIN, END, Section
+from experiments.bench.publishing import BEGIN, END, Figure, Section
 from experiments.bench.workers import Entrant, Prepared, WorkerError
 from experiments.bench_command import Bench
 from experiments.cli import main
@@ -45,10 +46,16 @@ def fakes(monkeypatch: pytest.MonkeyPatch) -> type[Fake]:
         yield {entrant: Fake(entrant) for entrant in entrants}
 
     monkeypatch.setattr(session, "started", started)
+    monkeypatch.setattr(scaling, "started", started)
     monkeypatch.setattr(Fake, "times", {"scratch": 0.01, "torch": 0.04, "jax": 0.02, "sklearn": 0.03}, raising=False)
     monkeypatch.setattr(Fake, "moved", {}, raising=False)
     monkeypatch.setattr("experiments.bench.figures.throughput", lambda *_: ())
     return Fake
+
+
+def used(**above: int) -> memory.Memory:
+    usage = {wing: (memory.Usage(10**7, 10**7 + extra),) for wing, extra in above.items()}
+    return memory.Memory("mnist", 6400, 256, 1, "VmHWM", usage, dict.fromkeys(above, 1.0))
 
 
 def bench(tmp_path: Path, *words: str) -> int:
@@ -174,7 +181,45 @@ def test_all_measures_every_part_and_publishes(tmp_path: Path, monkeypatch: pyte
     assert json.loads((tmp_path / "bench" / "bench.json").read_text())["memory"] == {"seconds": 1}
 
 
+@pytest.mark.parametrize(
+    ("what", "found", "met"),
+    [
+        ("epoch", epoch.Epoch("mnist", 6400, 64, 1, {"train": (1.1,), "steps": (1.0,)}), True),
+        ("epoch", epoch.Epoch("mnist", 6400, 64, 1, {"train": (1.2,), "steps": (1.0,)}), False),
+        ("epoch", epoch.Epoch("digits", 640, 64, 1, {"train": (1.2,), "steps": (1.0,)}), None),
+        ("memory", used(scratch=5, torch=6), True),
+        ("memory", used(scratch=7, torch=6), False),
+    ],
+)
+def test_a_study_that_misses_its_target_is_failure(
+    what: str, found: Any, met: bool | None, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, Any]] = []
+    monkeypatch.setattr(f"experiments.bench.{what}.measure", lambda **keywords: asked.append(keywords) or found)
+    assert found.met is met
+    assert bench(tmp_path, "--what", what, "--threads", "3") == int(met is False)
+    assert bench(tmp_path, "--what", what, "--quick") == 0
+    assert [keywords["threads"] for keywords in asked] == [3, 1]
+    assert json.loads((tmp_path / "bench" / "bench.json").read_text())[what]["met"] is met
+    assert "target" in capsys.readouterr().out
+
+
+def test_growth_is_measured_drawn_and_recorded(tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = tuple(Cell(model="conv", mode="train", batch=1, image=image) for image in (12, 16))
+    study = scaling.Study("image", "larger images", "pixels", (12, 16), cells)
+    monkeypatch.setattr(scaling, "studies", lambda _: (study,))
+    monkeypatch.setattr("experiments.bench.figures.growth", lambda _, folder: (Figure("growth", f"in {folder.name}"),))
+    assert bench(tmp_path, "--what", "scaling", "--peers", "torch", "jax", "--rounds", "1") == 0
+    assert "multiply-adds" in capsys.readouterr().out
+    assert 'alt="in bench" src="./growth.svg"' in (tmp_path / "bench" / "bench.md").read_text()
+    record = json.loads((tmp_path / "bench" / "bench.json").read_text())
+    assert {timing["name"] for timing in record["scaling"][0]["cells"][0]["timings"]} == {"scratch", "torch"}
+    Fake.moved["torch"] = 0.01
+    assert bench(tmp_path, "--what", "scaling", "--peers", "torch", "--rounds", "1") == 1, "torch has been refused"
+
+
 def test_quick_is_small() -> None:
+    assert Bench().reduced().threads == 1
     assert Bench().reduced().peers == ("torch",)
     assert Bench(peers=("jax",)).reduced().peers == ("jax",)
     assert len(session.cells(Bench().reduced())) == 4

@@ -63,6 +63,17 @@ def test_a_worker_does_what_it_is_asked_and_waits_without_burning_time() -> None
     assert not alive(pid)
 
 
+def test_one_that_is_busy_is_ended_at_once() -> None:
+    with Worker(SCRATCH) as one:
+        one.prepare(CELL)
+        assert one.process.stdin is not None
+        one.process.stdin.write('{"measure": 3600}\n')
+        one.process.stdin.flush()
+        begun = time.monotonic()
+    assert time.monotonic() - begun < 60
+    assert one.process.returncode == -signal.SIGKILL
+
+
 def test_one_that_dies_says_so_and_takes_nobody_along() -> None:
     with started([SCRATCH]) as workers:
         one = workers[SCRATCH]

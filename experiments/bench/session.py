@@ -126,7 +126,7 @@ def _steps(settings: Bench, peers: tuple[str, ...], folder: Path, console: Conso
             one = time_cell(cell, workers, rounds=settings.rounds, seconds=settings.seconds, progress=progress)
             measured.append(one)
             console.print(tables.line(one), markup=False, soft_wrap=True)
-    judged = [] if settings.quick else list(verdicts(measured, peers))
+    judged = list(verdicts(measured, peers))
     speeds = tables.speeds(measured, names)
     narrow, wide = (tables.comparison(measured, peers, quartiles=quartiles) for quartiles in (False, True))
     notes = [*tables.refusals(measured), *(tables.summary(judged) if judged else ())]
