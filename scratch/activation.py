@@ -29,13 +29,19 @@ def logistic_backward(dy: Array, y: Array, a: float) -> Array:
 def tanh(x: Array, a: float, b: float) -> Array:
     """a·tanh(b·x)."""
     with np.errstate(over="ignore"):  # b·x may overflow to infinity, where tanh is 1 all the same
-        y: Array = a * np.tanh(b * x)
+        y: Array = b * x
+    np.tanh(y, out=y)
+    y *= a
     return y
 
 
 def tanh_backward(dy: Array, y: Array, a: float, b: float) -> Array:
     """dy · (b/a)(a − y)(a + y)."""
-    return dy * ((b / a) * (a - y) * (a + y))
+    dx: Array = a - y  # in place from here on: what fits in the cache once need not be fetched again
+    dx *= a + y
+    dx *= b / a
+    dx *= dy
+    return dx
 
 
 def relu(x: Array) -> Array:

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import DTypeLike, NDArray
 
 from scratch import init
+from scratch.linear import linear, linear_dweight, linear_dx
 from scratch.module import Module, Shape
 from scratch.sizes import convolution_parameters, output_size
+from scratch.unfolding import as_matrix, fold, rows_of, unfold, windows
 from scratch.validation import (
     Array,
     Pair,
@@ -30,61 +31,57 @@ Table: TypeAlias = NDArray[np.bool_] | Sequence[Sequence[bool]]
 """Which input channel (column) feeds which output channel (row)."""
 
 
-def unfold(x: Array, kernel_size: Pair, stride: Pair, padding: Pair) -> Array:
-    """Every window under the filter, copied side by side: (N, C, H, W) -> (C, kh, kw, H′, W′, N).
-
-    The batch comes last, so that each copy is a long contiguous run; the padding is zeros.
-    """
-    (ph, pw), (sh, sw) = padding, stride
-    padded = np.pad(x.transpose(1, 2, 3, 0), ((0, 0), (ph, ph), (pw, pw), (0, 0)))
-    windows = sliding_window_view(padded, kernel_size, axis=(1, 2))[:, ::sh, ::sw]  # (C, H′, W′, N, kh, kw)
-    return np.ascontiguousarray(windows.transpose(0, 4, 5, 1, 2, 3))
-
-
-def fold(columns: Array, size: Pair, stride: Pair, padding: Pair) -> Array:
-    """The transpose of `unfold`: each window's entries added where they came from, the padding cut off.
-
-    (C, kh, kw, H′, W′, N) -> (N, C, H, W) with `size` = (H, W). Where windows overlap, the sum is what is meant: a
-    pixel that was used several times receives a gradient from each use.
-    """
-    channels, kh, kw, rows, cols, samples = columns.shape
-    (h, w), (ph, pw), (sh, sw) = size, padding, stride
-    padded = np.zeros((channels, h + 2 * ph, w + 2 * pw, samples), columns.dtype)
-    for i, j in np.ndindex(kh, kw):
-        padded[:, i : i + sh * rows : sh, j : j + sw * cols : sw] += columns[:, i, j]
-    return padded[:, ph : ph + h, pw : pw + w].transpose(3, 0, 1, 2)
+def has_one_place(size: Shape, kernel_size: Shape, padding: Pair) -> bool:
+    """Whether the filter is as large as the image, (H, W) both: it is then a fully connected layer of C·H·W inputs."""
+    return size == kernel_size and padding == (0, 0)
 
 
 def conv2d(x: Array, weight: Array, bias: Array | None, stride: Pair, padding: Pair) -> tuple[Array, Array]:
-    """y[n, o, p, q] = b[o] + Σ_cij w[o, c, i, j] · x[n, c, p·sh + i − ph, q·sw + j − pw], as one matrix product.
+    """y[n, o, p, q] = b[o] + Σ_cij w[o, c, i, j] · x[n, c, p·sh + i − ph, q·sw + j − pw]: a matrix product per row p.
 
     x (N, C, H, W), weight (O, C, kh, kw), bias (O,) -> y (N, O, H′, W′) and the columns of `unfold`, which the
-    gradient of the weight needs again.
+    gradient of the weight needs again; where the filter has one place only, the pixels (N, C·H·W) instead.
     """
-    columns = unfold(x, (weight.shape[2], weight.shape[3]), stride, padding)
-    *_, rows, cols, samples = columns.shape
-    y = weight.reshape(len(weight), -1) @ columns.reshape(weight[0].size, -1)
+    if has_one_place(x.shape[2:], weight.shape[2:], padding):
+        pixels = x.reshape(len(x), weight[0].size)
+        return linear(pixels, weight.reshape(len(weight), -1), bias)[:, :, None, None], pixels
+    columns = unfold(x, weight.shape[3], stride[1], padding)
+    y = as_matrix(weight) @ windows(columns, weight.shape[2], stride[0])  # (H′, O, W′·N)
     if bias is not None:
         y += bias[:, None]
-    return y.reshape(len(weight), rows, cols, samples).transpose(3, 0, 1, 2), columns
+    return y.reshape(*y.shape[:2], *columns.shape[3:]).transpose(3, 1, 0, 2), columns
 
 
-def conv2d_backward(
-    dy: Array, columns: Array, weight: Array, size: Pair, stride: Pair, padding: Pair
-) -> tuple[Array, Array, Array]:
-    """Gradients of `conv2d`; `dy` is the lecture's δ, one map per output channel.
+def conv2d_dweight(dy: Array, columns: Array, kernel_size: Pair, stride: int) -> tuple[Array, Array]:
+    """Gradients of `conv2d` with respect to weight and bias; `dy` is the lecture's δ, one map per output channel.
 
-    dx[n, c, h, w]      = Σ w[o, c, i, j] · δ[n, o, p, q] over all uses: p·sh + i − ph = h, q·sw + j − pw = w
     dweight[o, c, i, j] = Σ_npq δ[n, o, p, q] · x[n, c, p·sh + i − ph, q·sw + j − pw]
     dbias[o]            = Σ_npq δ[n, o, p, q]
 
-    `size` is (H, W) of the input.
+    `columns` as `conv2d` returned them; `stride` is sh.
     """
-    delta = dy.transpose(1, 2, 3, 0).reshape(len(weight), -1)
-    flat = weight.reshape(len(weight), -1)
-    dweight = (delta @ columns.reshape(flat.shape[1], -1).T).reshape(weight.shape)
-    dx = fold((flat.T @ delta).reshape(columns.shape), size, stride, padding)
-    return dx, dweight, delta.sum(axis=1)
+    kh, kw = kernel_size
+    if columns.ndim == 2:
+        dweight, dbias = linear_dweight(dy[:, :, 0, 0], columns)
+        return dweight.reshape(len(dweight), -1, kh, kw), dbias
+    channels, delta = columns.shape[1], rows_of(dy)
+    dweight = (windows(columns, kh, stride) @ delta.transpose(0, 2, 1)).sum(axis=0)  # (kh·C·kw, O)
+    return dweight.reshape(kh, channels, kw, -1).transpose(3, 1, 0, 2), np.einsum("pos->o", delta)
+
+
+def conv2d_dx(dy: Array, weight: Array, size: Pair, stride: Pair, padding: Pair) -> Array:
+    """Gradient of `conv2d` with respect to x; `size` is (H, W) of x.
+
+    dx[n, c, h, w] = Σ w[o, c, i, j] · δ[n, o, p, q] over all uses: p·sh + i − ph = h, q·sw + j − pw = w
+    """
+    (samples, _, rows, cols), (_, channels, kh, kw) = dy.shape, weight.shape
+    if has_one_place(size, (kh, kw), padding):
+        return linear_dx(dy[:, :, 0, 0], weight.reshape(len(weight), -1)).reshape(samples, channels, kh, kw)
+    delta = rows_of(dy)
+    dcolumns = np.zeros((size[0] + 2 * padding[0], channels * kw, cols * samples), dy.dtype)
+    for i in range(kh):  # row by row of the filter: the products for all of them at once would not fit in the cache
+        dcolumns[i : i + stride[0] * rows : stride[0]] += weight[:, :, i].reshape(len(weight), -1).T @ delta
+    return fold(dcolumns.reshape(len(dcolumns), channels, kw, cols, samples), size, stride[1], padding)
 
 
 def in_plane(x: Array) -> Array:
@@ -113,11 +110,12 @@ def initial_weight(
 
 
 class ConvolutionCache(NamedTuple):
-    """The windows of the input (C, kh, kw, H′, W′, N), the weight that was applied, and the shape of the input."""
+    """The columns of x as `conv2d` returned them, the weight that was applied, and the shapes of x and y."""
 
     columns: Array
     weight: Array
     shape: Shape
+    output_shape: Shape
 
 
 class _Convolution(Module):
@@ -163,22 +161,27 @@ class _Convolution(Module):
         """
         check_array("x", x, self.weight.dtype)
         check_shape("x", x, ("N", self.in_channels, *self.axes))
-        shape = self.output_shape(x.shape[1:])
+        self._check_room(x.shape[2:])
         plane, weight = in_plane(x), in_plane(masked(self.weight, self.connections))
         y, columns = conv2d(plane, weight, self.bias, *self._steps())
-        return y.reshape(len(x), *shape), ConvolutionCache(columns, weight, x.shape)
+        y = y[:, :, 0] if x.ndim == 3 else y
+        return y, ConvolutionCache(columns, weight, x.shape, y.shape)
 
     def backward(self, dy: Array, cache: ConvolutionCache) -> tuple[Array, dict[str, Array]]:
         """Dy, of the shape of y -> dx, of the shape of x, and the gradients of `weight` and `bias`."""
-        samples, *sample = cache.shape
-        check_array("dy", dy, self.weight.dtype)
-        check_shape("dy", dy, (samples, *self.output_shape(tuple(sample))))
+        grads = self.gradients(dy, cache)
         *_, height, width = (1, *cache.shape[2:])
-        steps = self._steps()
-        dx, dweight, dbias = conv2d_backward(in_plane(dy), cache.columns, cache.weight, (height, width), *steps)
+        dx = conv2d_dx(in_plane(dy), cache.weight, (height, width), *self._steps())
+        return dx.reshape(cache.shape), grads
+
+    def gradients(self, dy: Array, cache: ConvolutionCache) -> dict[str, Array]:
+        """Dy, of the shape of y -> the gradients of `weight` and `bias` alone."""
+        check_array("dy", dy, self.weight.dtype)
+        check_shape("dy", dy, cache.output_shape)
+        (kh, kw), (stride, _) = cache.weight.shape[2:], self._steps()[0]
+        dweight, dbias = conv2d_dweight(in_plane(dy), cache.columns, (kh, kw), stride)
         dweight = masked(dweight.reshape(self.weight.shape), self.connections)
-        dx = dx.reshape(cache.shape)
-        return dx, {"weight": dweight} if self.bias is None else {"weight": dweight, "bias": dbias}
+        return {"weight": dweight} if self.bias is None else {"weight": dweight, "bias": dbias}
 
     @property
     def num_parameters(self) -> int:
@@ -191,6 +194,11 @@ class _Convolution(Module):
         check_input_shape(input_shape, (self.in_channels, *self.axes))
         sizes = zip(input_shape[1:], self.kernel_size, self.stride, self.padding, strict=True)
         return (self.out_channels, *(output_size(*axis) for axis in sizes))
+
+    def _check_room(self, size: Shape) -> None:
+        """Refuse maps, padded, that are smaller than the filter."""
+        if any(n + 2 * p < k for n, k, p in zip(size, self.kernel_size, self.padding, strict=True)):
+            self.output_shape((self.in_channels, *size))  # says so
 
     def num_connections(self, input_shape: Shape) -> int:
         """The parameters, biases included, once for each place of the filter."""

@@ -11,19 +11,30 @@ from scratch.validation import Array, check_array, check_count, check_generator,
 
 
 def linear(x: Array, weight: Array, bias: Array | None) -> Array:
-    """Z = x Wᵀ + b for a batch: x (N, in), weight (out, in), bias (out,) -> (N, out)."""
-    z = x @ weight.T
-    return z if bias is None else z + bias
+    """Z = x Wᵀ + b for a batch: x (N, in), weight (out, in), bias (out,) -> (N, out).
+
+    Computed as the lecture writes it, Z = W·A + b with a column per sample: in memory the batch comes last.
+    """
+    z = weight @ x.T
+    if bias is not None:
+        z += bias[:, None]
+    return z.T
 
 
-def linear_backward(dy: Array, x: Array, weight: Array) -> tuple[Array, Array, Array]:
-    """Gradients of `linear`; `dy` is the lecture's δ, one row per sample.
+def linear_dweight(dy: Array, x: Array) -> tuple[Array, Array]:
+    """Gradients of `linear` with respect to weight and bias; `dy` is the lecture's δ, one row per sample.
 
-    dx      = δ W      (N, in)    the lecture's Wᵀδ, for rows
     dweight = δᵀ x     (out, in)  Σ over samples of δ aᵀ
     dbias   = Σ_n δ_n  (out,)
     """
-    return dy @ weight, dy.T @ x, dy.sum(axis=0)
+    # With one sample δ aᵀ is an outer product without a sum, at which BLAS is slow.
+    dweight = np.einsum("no,ni->oi", dy, x) if len(x) == 1 else dy.T @ x
+    return dweight, dy.sum(axis=0)
+
+
+def linear_dx(dy: Array, weight: Array) -> Array:
+    """Gradient of `linear` with respect to x: δ W, (N, out) -> (N, in); the lecture's Wᵀδ, a column per sample."""
+    return (weight.T @ dy.T).T
 
 
 class LinearCache(NamedTuple):
@@ -95,10 +106,15 @@ class Linear(Module):
 
     def backward(self, dy: Array, cache: LinearCache) -> tuple[Array, dict[str, Array]]:
         """Dy (N, out_features) -> dx (N, in_features) and the gradients of `weight` and `bias`."""
+        grads = self.gradients(dy, cache)
+        return linear_dx(dy, self.weight), grads
+
+    def gradients(self, dy: Array, cache: LinearCache) -> dict[str, Array]:
+        """Dy (N, out_features) -> the gradients of `weight` and `bias` alone."""
         check_array("dy", dy, self.weight.dtype)
         check_shape("dy", dy, (len(cache.x), self.out_features))
-        dx, dweight, dbias = linear_backward(dy, cache.x, self.weight)
-        return dx, {"weight": dweight} if self.bias is None else {"weight": dweight, "bias": dbias}
+        dweight, dbias = linear_dweight(dy, cache.x)
+        return {"weight": dweight} if self.bias is None else {"weight": dweight, "bias": dbias}
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """(in_features,) -> (out_features,)."""

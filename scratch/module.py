@@ -53,6 +53,10 @@ class Module:
         """
         raise NotImplementedError(f"{type(self).__name__}.backward")
 
+    def gradients(self, dy: Array, cache: Any) -> dict[str, Array]:
+        """What `backward` returns second, without the cost of dx: the first layer of a network has no use for it."""
+        return self.backward(dy, cache)[1]
+
     def parameters(self) -> dict[str, Array]:
         """The live parameter arrays by name, in order; an optimiser updates them in place."""
         return {}
@@ -184,13 +188,29 @@ class Sequential(Module):
             x, caches[name] = layer.forward(x, *sources[name])
         return x, SequentialCache(caches)
 
+    def predict(self, x: Array) -> Array:
+        """The output alone: without a cache for the way back, each layer's memory serves the next but one."""
+        for layer in self.layers.values():
+            x = layer.forward(x)[0]
+        return x
+
     def backward(self, dy: Array, cache: SequentialCache) -> tuple[Array, dict[str, Array]]:
         """Apply the layers' backward passes in reverse order; gradients come in the order of the parameters."""
-        grads: dict[str, Array] = {}
+        own: dict[str, dict[str, Array]] = {}
         for name, layer in reversed(self.layers.items()):
-            dy, own = layer.backward(dy, cache.layers[name])
-            grads.update({f"{name}.{parameter}": grad for parameter, grad in own.items()})
-        return dy, {name: grads[name] for name in self.parameters()}
+            dy, own[name] = layer.backward(dy, cache.layers[name])
+        return dy, joined(own)
+
+    def gradients(self, dy: Array, cache: SequentialCache) -> dict[str, Array]:
+        """As `backward`, but only down to the first layer with parameters, and without the gradient of its input."""
+        own: dict[str, dict[str, Array]] = {}
+        last = next((name for name, layer in self.layers.items() if layer.parameters()), None)
+        for name, layer in reversed(self.layers.items()):
+            if name == last:
+                own[name] = layer.gradients(dy, cache.layers[name])
+                break
+            dy, own[name] = layer.backward(dy, cache.layers[name])
+        return joined(own)
 
     def parameters(self) -> dict[str, Array]:
         """The live parameter arrays of all layers by joined name, in the order of computation."""
@@ -247,15 +267,17 @@ class Sequential(Module):
 
     def _sources(self, dropout: Any) -> dict[str, tuple[Any, ...]]:
         """What each layer's forward gets beside its input: nothing, but for those that drop units."""
+        if dropout is None:
+            return dict.fromkeys(self.layers, ())
         if isinstance(dropout, Mapping) and set(dropout) != set(self.dropouts()):
             raise ValueError(f"dropout has masks for {sorted(map(str, dropout))}, expected {sorted(self.dropouts())}")
-        if not isinstance(dropout, np.random.Generator | Mapping | None):
+        if not isinstance(dropout, np.random.Generator | Mapping):
             expected = "a numpy.random.Generator, masks by the layers' names or None"
             raise TypeError(f"dropout is a {type(dropout).__name__}, expected {expected}")
         sources: dict[str, tuple[Any, ...]] = {}
         for name, layer in self.layers.items():
             names = layer.dropouts()
-            if dropout is None or not names:
+            if not names:
                 sources[name] = ()
             elif not isinstance(dropout, Mapping):
                 sources[name] = (dropout,)
@@ -264,3 +286,8 @@ class Sequential(Module):
             else:
                 sources[name] = ({inner: dropout[f"{name}.{inner}"] for inner in names},)
         return sources
+
+
+def joined(grads: dict[str, dict[str, Array]]) -> dict[str, Array]:
+    """The gradients of layers that were gone through in reverse, by joined name, in the order of the parameters."""
+    return {f"{name}.{parameter}": grad for name, own in reversed(grads.items()) for parameter, grad in own.items()}

@@ -57,7 +57,9 @@ class Canvas2d(Module):
         self.output_shape(x.shape[1:])
         if abs(self.value) > float(np.finfo(x.dtype).max):
             raise ValueError(f"value is {self.value:g}, expected a number that {x.dtype} can hold")
-        y = np.full((*x.shape[:2], *self.size), self.value, x.dtype)
+        (samples, channels), (height, width) = x.shape[:2], self.size
+        # The memory order that a convolution works in: rows outermost, the batch last.
+        y = np.full((height, channels, width, samples), self.value, x.dtype).transpose(3, 1, 0, 2)
         middle(y, x.shape[2:])[...] = x
         return y, CanvasCache(y, x.shape[2:])
 

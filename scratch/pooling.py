@@ -31,20 +31,44 @@ def taps(x: Array, kernel_size: Pair, stride: Pair) -> Iterator[Array]:
         yield x[:, :, i : i + sh * rows : sh, j : j + sw * cols : sw]
 
 
+def entries(x: Array, axis: int, kernel_size: int, stride: int) -> Iterator[Array]:
+    """The views of x that hold, for all windows along one axis at once, the window's first, second, … entry."""
+    places = (x.shape[axis] - kernel_size) // stride + 1
+    for i in range(kernel_size):
+        yield x[(slice(None),) * axis + (slice(i, i + stride * places, stride),)]
+
+
 def sum_pool2d(x: Array, kernel_size: Pair, stride: Pair) -> Array:
-    """y[n, c, p, q] = Σ_ij x[n, c, p·sh + i, q·sw + j]: (N, C, H, W) -> (N, C, H′, W′)."""
-    first, *rest = taps(x, kernel_size, stride)
-    y = np.copy(first)  # unlike first.copy(), in the memory order of x
-    for tap in rest:
-        y += tap
-    return y
+    """y[n, c, p, q] = Σ_ij x[n, c, p·sh + i, q·sw + j]: (N, C, H, W) -> (N, C, H′, W′).
+
+    Rows are added to rows, then columns to columns: kh + kw sums instead of kh·kw.
+    """
+    for axis in (2, 3):
+        first, *rest = entries(x, axis, kernel_size[axis - 2], stride[axis - 2])
+        x = np.add(first, rest[0]) if rest else np.copy(first)  # unlike first.copy(), in the memory order of x
+        for entry in rest[1:]:
+            x += entry
+    return x
 
 
 def sum_pool2d_backward(dy: Array, size: Pair, kernel_size: Pair, stride: Pair) -> Array:
     """Each pixel receives dy of every window that it is in, a sum where windows overlap: -> (N, C, H, W)."""
-    dx = np.zeros_like(dy, shape=(*dy.shape[:2], *size))
-    for tap in taps(dx, kernel_size, stride):
-        tap += dy
+    for axis in (3, 2):
+        dy = spread(dy, axis, size[axis - 2], kernel_size[axis - 2], stride[axis - 2])
+    return dy
+
+
+def spread(dy: Array, axis: int, size: int, kernel_size: int, stride: int) -> Array:
+    """The transpose of the sum over the `entries` of an axis: dy to each of them, 0 to what no window has seen."""
+    shape = (*dy.shape[:axis], size, *dy.shape[axis + 1 :])
+    if stride == kernel_size and size == dy.shape[axis] * kernel_size:  # each pixel is in one window: no sums, no gaps
+        dx = np.empty_like(dy, shape=shape)
+        for entry in entries(dx, axis, kernel_size, stride):
+            entry[...] = dy
+        return dx
+    dx = np.zeros_like(dy, shape=shape)
+    for entry in entries(dx, axis, kernel_size, stride):
+        entry += dy
     return dx
 
 
@@ -119,7 +143,8 @@ class _Pooling(Module):
         """Refuse what is no batch of maps with room for a window."""
         check_array("x", x, dtype)
         check_shape("x", x, ("N", self.channels, "H", "W"))
-        self.output_shape(x.shape[1:])
+        if x.shape[2] < self.kernel_size[0] or x.shape[3] < self.kernel_size[1]:
+            self.output_shape(x.shape[1:])  # says so
 
 
 class AvgPool2d(_Pooling):
@@ -257,13 +282,15 @@ class Subsample2d(_Pooling):
         """
         self.check_input(x, self.weight.dtype)
         sums = sum_pool2d(x, self.kernel_size, self.stride)
-        return sums * in_maps(self.weight) + in_maps(self.bias), SubsampleCache(sums, x.shape[2:])
+        y = sums * in_maps(self.weight)
+        y += in_maps(self.bias)
+        return y, SubsampleCache(sums, x.shape[2:])
 
     def backward(self, dy: Array, cache: SubsampleCache) -> tuple[Array, dict[str, Array]]:
         """δ = dy: w·δ to each pixel of the window; ∂J/∂w[c] = Σ δ · sum of the window, ∂J/∂b[c] = Σ δ."""
         check_like("dy", dy, cache.sums)
         dx = sum_pool2d_backward(dy * in_maps(self.weight), cache.size, self.kernel_size, self.stride)
-        dweight, dbias = (dy * cache.sums).sum(axis=(0, 2, 3)), dy.sum(axis=(0, 2, 3))
+        dweight, dbias = np.einsum("nchw,nchw->c", dy, cache.sums), np.einsum("nchw->c", dy)
         return dx, {"weight": dweight, "bias": dbias}
 
     def num_multiply_adds(self, input_shape: Shape) -> int:

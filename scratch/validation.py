@@ -58,22 +58,39 @@ def check_array(name: str, x: Any, dtype: np.dtype[Any] | None = None) -> None:
 
 def check_shape(name: str, x: NDArray[Any], expected: tuple[int | str, ...]) -> None:
     """Raise `ValueError` unless `x` has the expected shape; a letter (such as "N") stands for any size."""
-    fits = x.ndim == len(expected) and all(
-        isinstance(want, str) or have == want for have, want in zip(x.shape, expected, strict=True)
-    )
-    if not fits:
+    if not fits(x.shape, expected):
         wanted = ", ".join(map(str, expected)) + ("," if len(expected) == 1 else "")
         raise ValueError(f"{name} has shape {x.shape}, expected ({wanted})")
 
 
+def fits(shape: Sequence[Any], expected: tuple[int | str, ...]) -> bool:
+    """Whether a shape is as expected; a letter stands for any size."""
+    if len(shape) != len(expected):
+        return False
+    # A loop, not all(): this runs for every tensor of every layer, and a generator costs more than the comparisons.
+    for have, want in zip(shape, expected, strict=True):  # noqa: SIM110
+        if have != want and not isinstance(want, str):
+            return False
+    return True
+
+
 def check_like(name: str, x: Any, other: Array) -> None:
     """Raise unless `x` is an array of the shape and dtype of `other`: an upstream gradient beside its output."""
+    if alike(x, other):
+        return
     check_array(name, x, other.dtype)
     check_shape(name, x, other.shape)
 
 
+def alike(x: Any, other: Array) -> bool:
+    """Whether `x` is an array of the shape and dtype of `other`."""
+    return type(x) is np.ndarray and x.shape == other.shape and x.dtype == other.dtype and x.ndim > 0
+
+
 def check_count(name: str, value: Any, *, least: int = 1) -> int:
     """Return `value` if it is a whole number of at least `least`, else raise `TypeError` or `ValueError`."""
+    if type(value) is int and value >= least:  # nearly always; what follows asks abstract classes, which takes longer
+        return value
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} is {value!r}, expected an int")
     if value < least:
@@ -119,7 +136,7 @@ def check_table(name: str, value: Any, shape: tuple[int, int]) -> NDArray[np.boo
 
 def check_sample_shape(shape: Any, *, least: int = 1) -> tuple[int, ...]:
     """Return the shape of one sample as ints of at least `least`, else raise `TypeError` or `ValueError`."""
-    if not isinstance(shape, Sequence) or isinstance(shape, str):
+    if type(shape) is not tuple and (not isinstance(shape, Sequence) or isinstance(shape, str)):
         raise TypeError(f"input_shape is {shape!r}, expected the sizes of one sample, such as (1, 28, 28)")
     return tuple(check_count(f"input_shape[{i}]", size, least=least) for i, size in enumerate(shape))
 
@@ -127,10 +144,7 @@ def check_sample_shape(shape: Any, *, least: int = 1) -> tuple[int, ...]:
 def check_input_shape(shape: Any, expected: tuple[int | str, ...]) -> None:
     """Raise unless the shape of one sample is made of ints and as expected; a letter stands for any size."""
     check_sample_shape(shape)
-    fits = len(shape) == len(expected) and all(
-        isinstance(want, str) or have == want for have, want in zip(shape, expected, strict=True)
-    )
-    if not fits:
+    if not fits(shape, expected):
         wanted = ", ".join(map(str, expected)) + ("," if len(expected) == 1 else "")
         raise ValueError(f"input_shape is {tuple(shape)}, expected ({wanted}), without the batch axis")
 

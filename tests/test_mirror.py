@@ -19,7 +19,10 @@ from tests.refusals import REFUSALS
 # Where an array lives is a question NumPy does not have.
 TORCH_ONLY = {"device"}
 # The third witness has no twin: it is held against both wings instead (test_literal*.py).
-SCRATCH_ONLY = {"literal.py", "literal_convolution.py", "literal_subsampling.py"}
+LITERAL = {"literal.py", "literal_convolution.py", "literal_subsampling.py"}
+# What torch has within: unfolding, threads, and memory that is kept for the next tensor.
+SPEED = {"unfolding.py", "batch.py", "channel.py", "memory.py", "parallel.py", "worker.py"}
+SCRATCH_ONLY = LITERAL | SPEED
 
 
 def parameters(callable_: object, *, without: set[str] = frozenset()) -> list[tuple[str, object, object]]:
@@ -117,9 +120,10 @@ def test_classes_of_the_same_name_have_the_same_methods(file: str) -> None:
         if issubclass(theirs, torchref.Module) and not issubclass(ours, scratch.Module):
             their = {name: member for name, member in their.items() if not hasattr(torchref.Module, name)}
             their["forward"] = inspect.getattr_static(theirs, "forward")  # losses and penalties, Modules in torch only
-        # Autograd is torch's backward; its base has the states, the parameters and, abstract, forward.
+        # Autograd is torch's backward, with an input's gradient or without, and a pass without it keeps no cache; its
+        # base has the states, the parameters and, abstract, forward.
         base = {"forward"} if name in cases.ABSTRACT else set()
-        assert set(our) - set(their) <= {"backward", "parameters", "state_dict", *base}, name
+        assert set(our) - set(their) <= {"backward", "gradients", "predict", "parameters", "state_dict", *base}, name
         assert set(their) - set(our) <= {"extra_repr"}, name
         of_torch = {"load_state_dict"} if issubclass(theirs, torch.nn.Module) else set()
         for method in (set(our) & set(their)) - of_torch:
