@@ -1,7 +1,9 @@
 """`twice bench`: what it prints, writes and refuses, with competitors whose times are given."""
 
 import contextlib
+import dataclasses
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments.bench import epoch, memory, networks, scaling, session
+from experiments.bench import networks, scaling, sections
 from experiments.bench.cells import Cell
 from experiments.bench.competitors import COMPETITORS
 from experiments.bench.figures import throughput
@@ -36,6 +38,8 @@ class Fake:
         return Prepared({"threads": self.entrant.threads}, {"loss": np.array(2.3), **state}, 0.1)
 
     def measure(self, _: float) -> float:
+        if self.times[self.entrant.name] == math.inf:
+            raise WorkerError(f"{self.entrant} ended with status -9")
         return self.times[self.entrant.name] * self.entrant.threads
 
 
@@ -45,17 +49,12 @@ def fakes(monkeypatch: pytest.MonkeyPatch) -> type[Fake]:
     def started(entrants: list[Entrant]) -> Iterator[dict[Entrant, Fake]]:
         yield {entrant: Fake(entrant) for entrant in entrants}
 
-    monkeypatch.setattr(session, "started", started)
+    monkeypatch.setattr(sections, "started", started)
     monkeypatch.setattr(scaling, "started", started)
     monkeypatch.setattr(Fake, "times", {"scratch": 0.01, "torch": 0.04, "jax": 0.02, "sklearn": 0.03}, raising=False)
     monkeypatch.setattr(Fake, "moved", {}, raising=False)
     monkeypatch.setattr("experiments.bench.figures.throughput", lambda *_: ())
     return Fake
-
-
-def used(**above: int) -> memory.Memory:
-    usage = {wing: (memory.Usage(10**7, 10**7 + extra),) for wing, extra in above.items()}
-    return memory.Memory("mnist", 6400, 256, 1, "VmHWM", usage, dict.fromkeys(above, 1.0))
 
 
 def bench(tmp_path: Path, *words: str) -> int:
@@ -106,6 +105,11 @@ def test_who_computes_something_else_or_fails_is_refused_with_the_reason(
     fakes.times["jax"] = -1.0
     assert bench(tmp_path, "--peers", "jax", "--quick") == 1, "a quick run too"
     assert "jax@1 was refused: jax@1: MemoryError: too large" in capsys.readouterr().out
+    fakes.times["torch"], fakes.moved["torch"] = math.inf, 0.0
+    assert bench(tmp_path, "--peers", "torch", "jax") == 1
+    printed = capsys.readouterr().out
+    assert "torch@2 was refused: torch@2 ended with status -9" in printed
+    assert "against torch, not measured of 3" in printed
     fakes.times["scratch"] = -1.0
     assert bench(tmp_path, "--peers", "none") == 1
     assert "error: the measurement cannot go on: scratch@1: MemoryError" in capsys.readouterr().err
@@ -172,36 +176,41 @@ def test_all_measures_every_part_and_publishes(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "results.md").write_text(f"{BEGIN}\n{END}\n")
     for part in ("profile", "epoch", "memory", "scaling"):
         section = Section(part, part.title(), f"the {part}", {"seconds": 1}, held=part != "memory")
-        monkeypatch.setattr(session, f"_{part}", lambda *_, section=section: section)
+        monkeypatch.setitem(sections.PARTS, part, lambda _, section=section: section)
     words = ("--what", "all", "--peers", "torch", "--publish", str(tmp_path))
     assert bench(tmp_path, *words) == 1, "memory has missed its target"
     text = (tmp_path / "results.md").read_text()
-    places = [text.index(f"### {part}") for part in ("Images per second", "Scaling", "Profile", "Epoch", "Memory")]
+    places = [text.index(f"### {part}") for part in ("Steps", "Scaling", "Profile", "Epoch", "Memory")]
     assert places == sorted(places)
     assert json.loads((tmp_path / "bench" / "bench.json").read_text())["memory"] == {"seconds": 1}
 
 
-@pytest.mark.parametrize(
-    ("what", "found", "met"),
-    [
-        ("epoch", epoch.Epoch("mnist", 6400, 64, 1, {"train": (1.1,), "steps": (1.0,)}), True),
-        ("epoch", epoch.Epoch("mnist", 6400, 64, 1, {"train": (1.2,), "steps": (1.0,)}), False),
-        ("epoch", epoch.Epoch("digits", 640, 64, 1, {"train": (1.2,), "steps": (1.0,)}), None),
-        ("memory", used(scratch=5, torch=6), True),
-        ("memory", used(scratch=7, torch=6), False),
-    ],
-)
+@dataclasses.dataclass
+class Study:
+    """What a study of an epoch came to."""
+
+    met: bool | None
+
+    def to_json(self) -> dict[str, Any]:
+        return {"met": self.met}
+
+
+@pytest.mark.parametrize("what", ["epoch", "memory"])
+@pytest.mark.parametrize("met", [True, False, None])
 def test_a_study_that_misses_its_target_is_failure(
-    what: str, found: Any, met: bool | None, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
+    what: str, met: bool | None, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[dict[str, Any]] = []
-    monkeypatch.setattr(f"experiments.bench.{what}.measure", lambda **keywords: asked.append(keywords) or found)
-    assert found.met is met
+    module = f"experiments.bench.{what}"
+    monkeypatch.setattr(f"{module}.measure", lambda **keywords: asked.append(keywords) or Study(met))
+    monkeypatch.setattr(f"{module}.show", lambda found, console: console.print(f"shown: {found.met}"))
+    monkeypatch.setattr(f"{module}.markdown", lambda found: f"| {found.met} |")
     assert bench(tmp_path, "--what", what, "--threads", "3") == int(met is False)
     assert bench(tmp_path, "--what", what, "--quick") == 0
     assert [keywords["threads"] for keywords in asked] == [3, 1]
-    assert json.loads((tmp_path / "bench" / "bench.json").read_text())[what]["met"] is met
-    assert "target" in capsys.readouterr().out
+    assert json.loads((tmp_path / "bench" / "bench.json").read_text())[what] == {"met": met}
+    assert f"| {met} |" in (tmp_path / "bench" / "bench.md").read_text()
+    assert f"shown: {met}" in capsys.readouterr().out
 
 
 def test_growth_is_measured_drawn_and_recorded(tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,9 +227,16 @@ def test_growth_is_measured_drawn_and_recorded(tmp_path: Path, capsys, monkeypat
     assert bench(tmp_path, "--what", "scaling", "--peers", "torch", "--rounds", "1") == 1, "torch has been refused"
 
 
+def test_what_is_asked_for_is_measured_and_nothing_else() -> None:
+    assert sections.asked_for(Bench()) == ["steps"]
+    assert sections.asked_for(Bench(profile=True)) == ["steps", "profile"]
+    assert sections.asked_for(Bench(what="memory", profile=True)) == ["profile", "memory"]
+    assert sections.asked_for(Bench(what="all")) == ["steps", "scaling", "profile", "epoch", "memory"]
+
+
 def test_quick_is_small() -> None:
     assert Bench().reduced().threads == 1
     assert Bench().reduced().peers == ("torch",)
     assert Bench(peers=("jax",)).reduced().peers == ("jax",)
-    assert len(session.cells(Bench().reduced())) == 4
-    assert len(session.cells(Bench())) == 16
+    assert len(sections.cells(Bench().reduced())) == 4
+    assert len(sections.cells(Bench())) == 16

@@ -1,6 +1,7 @@
 """One cell timed for all who take part: built, compared with `scratch`, then measured in turns."""
 
 import importlib.util
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
@@ -54,13 +55,13 @@ def time_cell(
     Returns
     -------
     Measured
-        A competitor that raises, or whose first step comes to something else than that of `scratch`, is refused: a
-        comparison of different computations would say nothing.
+        A competitor that raises, whose process ends, or whose first step comes to something else than that of
+        `scratch`, is refused: a comparison of different computations would say nothing.
 
     Raises
     ------
     WorkerError
-        If `scratch` itself fails, or any competitor does so while it is being measured.
+        If `scratch` itself fails.
     """
     ready: dict[Entrant, tuple[Prepared, Difference]] = {}
     refused: dict[str, str] = {}
@@ -78,13 +79,26 @@ def time_cell(
                 raise
             refused[str(entrant)] = str(error)
     progress(f"{cell.name}: {', '.join(map(str, ready))} in turns")
-    taken = alternate({entrant: _measure(workers[entrant], seconds) for entrant in ready}, rounds)
+    measures = {entrant: _measure(entrant, workers[entrant], seconds, refused) for entrant in ready}
+    taken = alternate(measures, rounds)
     timings = [
         Timing(entrant.name, entrant.threads, taken[entrant], prepared.first, difference, prepared.describe)
         for entrant, (prepared, difference) in ready.items()
+        if str(entrant) not in refused
     ]
     return Measured(cell, tuple(timings), refused)
 
 
-def _measure(worker: Worker, seconds: float) -> Callable[[], float]:
-    return lambda: worker.measure(seconds)
+def _measure(entrant: Entrant, worker: Worker, seconds: float, refused: dict[str, str]) -> Callable[[], float]:
+    """A turn; whoever fails in it, other than `scratch`, is refused, and the others go on."""
+
+    def turn() -> float:
+        try:
+            return worker.measure(seconds)
+        except WorkerError as error:
+            if entrant.name == "scratch":
+                raise
+            refused[str(entrant)] = str(error)
+            return math.nan
+
+    return turn

@@ -1,11 +1,15 @@
 """`scratch`: NumPy and the gradients derived by hand."""
 
+from typing import Any
+
 import numpy as np
+from threadpoolctl import threadpool_info
 
 import scratch
 from experiments.bench import networks
 from experiments.bench.cells import Cell
 from experiments.bench.competitors import Array
+from scratch.parallel import DataParallel
 
 
 class Steps:
@@ -16,30 +20,28 @@ class Steps:
         self.threads = threads
         self.images, self.labels = networks.batch(cell)
         self.net = networks.scratch_network(cell)
-        self.criterion = scratch.CrossEntropy()
+        self.parts = DataParallel(self.net, scratch.CrossEntropy(), threads)
         self.optimizer = scratch.SGD(networks.LEARNING_RATE)
-        self._result: float | Array = np.nan
+        self._result: Any = np.nan
         self.step = self._train if cell.mode == "train" else self._infer
 
     def _train(self) -> None:
-        output, cache = self.net.forward(self.images)
-        loss, loss_cache = self.criterion.forward(output, self.labels)
-        _, grads = self.net.backward(self.criterion.backward(loss_cache), cache)
+        self._result, _, grads = self.parts.gradients(self.images, self.labels)
         self.optimizer.step(self.net.parameters(), grads)
-        self._result = float(loss)
 
     def _infer(self) -> None:
-        self._result = self.net.forward(self.images)[0]
+        self._result = self.parts.predict(self.images)
 
     def outcome(self) -> dict[str, Array]:
         """See `competitors.Steps`."""
-        if self.cell.mode == "infer":
-            return {"output": np.asarray(self._result)}
-        return {"loss": np.array(self._result), **self.net.state_dict()}
+        result = np.array(self._result)
+        return {"output": result} if self.cell.mode == "infer" else {"loss": result, **self.net.state_dict()}
 
     def describe(self) -> dict[str, str | int]:
         """See `competitors.Steps`."""
-        return {"numpy": np.__version__, "threads": self.threads}
+        blas = [f"{one['internal_api']} {one['version']}" for one in threadpool_info() if one["user_api"] == "blas"]
+        return {"numpy": np.__version__, "blas": ", ".join(blas), "threads": self.threads}
 
     def close(self) -> None:
         """See `competitors.Steps`."""
+        self.parts.close()
