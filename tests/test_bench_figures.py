@@ -171,6 +171,10 @@ def test_throughput_is_drawn_as_it_was_measured(tmp_path: Path, drawn: list[Figu
             assert ours.get_color() == theme.blue
             assert ours.get_xdata().tolist() == [1, 64]
             assert ours.get_ydata() == pytest.approx([rate, 64 * rate])
+            (_, low), (_, high) = axes.collections[0].get_segments()[
+                0
+            ]  # of rounds of 0.9, 1 and 1.1 times as many seconds
+            assert (low, high) == pytest.approx((rate / 1.05, rate / 0.95))
         assert sorted(text.get_text() for text in third.texts) == ["scratch", "sklearn", "torch"]
         assert {text.get_text(): text.get_color() for text in third.texts}["torch"] == theme.vermillion
 

@@ -46,7 +46,7 @@ class End(NamedTuple):
 
 
 def throughput(measured: Sequence[Measured], folder: Path) -> tuple[Figure, ...]:
-    """Draw images per second against the batch size.
+    """Draw images per second against the batch size: medians, and bars from one quartile to the other.
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ def _draw_throughput(axes: Axes, theme: Theme, own: Sequence[Measured]) -> list[
             [batch / getattr(s, quartile) for batch, s in spreads] for quartile in ("high", "median", "low")
         )
         _curve(axes, theme, name, colour, x, median)
-        axes.fill_between(x, low, high, color=getattr(theme, colour), alpha=0.18, linewidth=0)
+        axes.vlines(x, low, high, color=getattr(theme, colour), alpha=0.35, linewidth=4)
         ends.append(End(name, name, x[-1], median[-1]))
     axes.set_xscale("log", base=2)
     axes.set_xticks(batches, [f"{batch}" for batch in batches])
@@ -226,7 +226,8 @@ def _spoken(measured: Sequence[Measured], dtype: str) -> str:
                 f"{name} {rates[name]:,.0f}" for name in sorted(rates, key=rates.__getitem__, reverse=True)
             )
             said.append(f"{TITLES[one.cell.model]}, {TITLES[one.cell.mode]}: {listed}")
-    return f"Images per second against batch size, both logarithmic, {dtype}. At batch {largest}: {'; '.join(said)}."
+    shown = f"Images per second against batch size, both logarithmic, {dtype}; bars join the quartiles."
+    return f"{shown} At batch {largest}: {'; '.join(said)}."
 
 
 def _save(name: str, draw: Draw, size: tuple[float, float], folder: Path) -> None:
