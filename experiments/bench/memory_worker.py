@@ -21,7 +21,7 @@ Labels = NDArray[np.int64]
 Step = Callable[[Array, Labels], float]
 
 LEARNING_RATE: Final = 0.01
-WARM_UP: Final = 16
+WARM_UP: Final = 8
 """Images of the step before the epoch: few beside a batch, enough to be shared between processes."""
 LIBRARIES: Final = ("scratch", "torch", "torchref")
 _RESET_PEAK: Final = "5"  # proc_pid_clear_refs(5): VmHWM begins again at what is resident now
@@ -102,20 +102,20 @@ def _status(name: str) -> int:
     return total
 
 
-def _scratch(state: dict[str, Array], threads: int) -> tuple[Step, Callable[[], None]]:  # noqa: ARG001
+def _scratch(state: dict[str, Array], threads: int) -> tuple[Step, Callable[[], None]]:
     import scratch
+    from scratch.parallel import DataParallel
 
-    net, criterion, optimizer = scratch.LeNet5(), scratch.CrossEntropy(), scratch.SGD(LEARNING_RATE)
+    net, optimizer = scratch.LeNet5(), scratch.SGD(LEARNING_RATE)
     net.load_state_dict(state)
+    parts = DataParallel(net, scratch.CrossEntropy(), threads)
 
     def step(images: Array, labels: Labels) -> float:
-        output, cache = net.forward(images)
-        loss, loss_cache = criterion.forward(output, labels)
-        _, grads = net.backward(criterion.backward(loss_cache), cache)
+        value, _, grads = parts.gradients(images, labels)
         optimizer.step(net.parameters(), grads)
-        return float(loss)
+        return float(value)
 
-    return step, lambda: None
+    return step, parts.close
 
 
 def _torch(state: dict[str, Array], threads: int) -> tuple[Step, Callable[[], None]]:
