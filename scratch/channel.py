@@ -31,8 +31,10 @@ class Channel:
 
     def __init__(self, connection: socket.socket) -> None:
         self.connection = connection
-        self._out: mmap.mmap | None = None
-        self._in: mmap.mmap | None = None
+        self._out: mmap.mmap | bytearray = bytearray()
+        self._in: mmap.mmap | bytes = b""
+        self._readable = select.poll()  # unlike select() it does not mind how many files are open
+        self._readable.register(connection, select.POLLIN)
 
     @classmethod
     def from_descriptor(cls, descriptor: int) -> Self:
@@ -43,22 +45,33 @@ class Channel:
         """Send an object; the arrays in it are copied into memory that the other end reads them from.
 
         They stay there until the next `send`: the two ends have to take turns.
+
+        Raises
+        ------
+        pickle.PicklingError
+            If the object cannot be copied; nothing has been sent then.
+        ConnectionError
+            If the other end is gone.
         """
         buffers: list[pickle.PickleBuffer] = []
-        body = pickle.dumps(message, protocol=5, buffer_callback=buffers.append)
+        try:
+            body = pickle.dumps(message, protocol=5, buffer_callback=buffers.append)
+        except Exception as error:  # AttributeError, TypeError, or what a class of somebody else's raises
+            raise pickle.PicklingError(str(error)) from error
         views = [buffer.raw() for buffer in buffers]
         places, end = [], 0
         for view in views:
             places.append((end, view.nbytes))
             end += -(-view.nbytes // _LINE) * _LINE
-        descriptors = self._make_room(end)
-        for (begin, size), view in zip(places, views, strict=True):
-            assert self._out is not None
-            self._out[begin : begin + size] = view
         body = pickle.dumps((places, body))
-        socket.send_fds(self.connection, [_HEADER.pack(len(body), len(self._out or b""))], descriptors)
-        for descriptor in descriptors:
-            os.close(descriptor)
+        descriptors = self._make_room(end)
+        try:
+            for (begin, size), view in zip(places, views, strict=True):
+                self._out[begin : begin + size] = view
+            socket.send_fds(self.connection, [_HEADER.pack(len(body), len(self._out))], descriptors)
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
         self.connection.sendall(body)
 
     def receive(self) -> Any:
@@ -66,10 +79,12 @@ class Channel:
 
         Raises
         ------
-        EOFError
+        EOFError, ConnectionError
             If the other end is gone.
+        pickle.UnpicklingError
+            If the object cannot be made here, such as one of a class that cannot be imported; the next one can.
         """
-        _wait(self.connection)
+        self._wait()
         header, descriptors, _, _ = socket.recv_fds(self.connection, _HEADER.size, 1)
         if not header:
             raise EOFError("the other end of the channel is closed")
@@ -78,8 +93,11 @@ class Channel:
             self._in = mmap.mmap(descriptor, room, prot=mmap.PROT_READ)
             os.close(descriptor)
         places, body = pickle.loads(self._read(size))
-        memory = memoryview(self._in or b"")
-        return pickle.loads(body, buffers=[memory[begin : begin + length] for begin, length in places])
+        memory = memoryview(self._in)
+        try:
+            return pickle.loads(body, buffers=[memory[begin : begin + length] for begin, length in places])
+        except Exception as error:  # AttributeError, ImportError, or what a class of somebody else's raises
+            raise pickle.UnpicklingError(str(error)) from error
 
     def close(self) -> None:
         """Close this end."""
@@ -87,7 +105,7 @@ class Channel:
 
     def _make_room(self, size: int) -> list[int]:
         """Have memory of at least so many bytes; return the descriptor that the other end needs, if it is new."""
-        if not size or (self._out is not None and len(self._out) >= size):
+        if size <= len(self._out):
             return []
         if hasattr(os, "memfd_create"):
             descriptor = os.memfd_create("twice")
@@ -107,11 +125,10 @@ class Channel:
             got += received
         return data
 
-
-def _wait(connection: socket.socket) -> None:
-    """Return when there is something to read: at once if it comes soon, else after sleeping."""
-    end = time.perf_counter() + _SPIN
-    while time.perf_counter() < end:
-        if select.select([connection], [], [], 0)[0]:
-            return
-    select.select([connection], [], [])
+    def _wait(self) -> None:
+        """Return when there is something to read: at once if it comes soon, else after sleeping."""
+        end = time.perf_counter() + _SPIN
+        while time.perf_counter() < end:
+            if self._readable.poll(0):
+                return
+        self._readable.poll()

@@ -3,11 +3,15 @@
 import contextlib
 import copy
 import os
+import pickle
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+import traceback
+import warnings
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -21,10 +25,18 @@ TASKS: Final[Mapping[str, Callable[..., Any]]] = {"gradients": batch.gradients, 
 """What a process can be asked to do; the first argument is its network."""
 
 
+class Outcome(NamedTuple):
+    """What a task returned, or the error that it raised, and the warnings that it gave."""
+
+    result: Any = None
+    error: Exception | None = None
+    warned: Sequence[Warning] = ()
+
+
 class Worker:
     """A process with a copy of a network.
 
-    It ends when it is closed, and when the process that made it ends, however that comes about.
+    It ends when it is closed or forgotten, and when the process that made it ends, however that comes about.
 
     Parameters
     ----------
@@ -35,6 +47,8 @@ class Worker:
     ------
     TypeError
         If the network cannot be copied into a new process, because that cannot import the class of a layer.
+    RuntimeError
+        If the process has ended.
     """
 
     def __init__(self, net: Sequential) -> None:
@@ -43,7 +57,7 @@ class Worker:
         threads = {f"{library}_NUM_THREADS": "1" for library in ("OPENBLAS", "MKL", "OMP", "VECLIB")}
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "scratch.worker", str(theirs.fileno())],
+                [sys.executable, "-c", f"from scratch.worker import main; main({theirs.fileno()})"],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -51,59 +65,118 @@ class Worker:
                 start_new_session=True,  # Ctrl-C is for the process that shares out the work
             )
         self._channel = Channel(ours)
+        self._end = weakref.finalize(self, _end, self._channel, self._process)
         try:
-            self._channel.send(net)
+            self._send(net)
             self.answer()
-        except (AttributeError, ImportError, TypeError) as error:
+        except BaseException:
             self.close()
-            raise TypeError(
-                f"net cannot be copied into another process: {error}; define its layers in a module that can be "
-                "imported, or use threads=1"
-            ) from error
+            raise
 
     def ask(self, task: str, params: Mapping[str, Array], *arguments: Any, **keywords: Any) -> None:
-        """Have one of `TASKS` done with these parameters; `answer` has to be called before the next is asked."""
-        self._channel.send((task, params, arguments, keywords, np.geterr()))
+        """Have one of `TASKS` done with these parameters; `answer` has to be called before the next is asked.
+
+        Raises
+        ------
+        TypeError, RuntimeError
+            If an argument cannot be copied into the process; if the process has ended.
+        """
+        self._send((task, params, arguments, keywords, np.geterr()))
 
     def answer(self) -> Any:
-        """Return what the task returned, or raise what it raised. Arrays are read-only, until the next `answer`."""
-        result = self._channel.receive()
-        if isinstance(result, Exception):
-            raise result
-        return result
+        """Return what the task returned, or raise what it raised. Arrays are read-only, until the next `answer`.
+
+        Warnings that the task gave are given here. Raises `TypeError` and `RuntimeError` as `ask` does.
+        """
+        try:
+            outcome: Outcome = self._channel.receive()
+        except (EOFError, ConnectionError) as error:
+            raise self._ended() from error
+        except pickle.UnpicklingError as error:
+            raise _not_copied(error) from error
+        for warned in outcome.warned:
+            warnings.warn(warned, stacklevel=2)
+        if isinstance(outcome.error, pickle.UnpicklingError):
+            raise _not_copied(outcome.error)
+        if outcome.error is not None:
+            raise outcome.error
+        return outcome.result
 
     def close(self) -> None:
-        """End the process."""
-        self._channel.close()
-        self._process.wait()
+        """End the process, whatever it is doing."""
+        self._end()
+
+    def _send(self, message: Any) -> None:
+        try:
+            self._channel.send(message)
+        except pickle.PicklingError as error:
+            raise _not_copied(error) from error
+        except ConnectionError as error:
+            raise self._ended() from error
+
+    def _ended(self) -> RuntimeError:
+        return RuntimeError(f"the process that computes a part of the batch has ended, status {self._process.wait()}")
+
+
+def _end(channel: Channel, process: subprocess.Popen[bytes]) -> None:
+    """End a process; it has nothing to put in order."""
+    process.kill()
+    process.wait()
+    channel.close()
+
+
+def _not_copied(error: pickle.PickleError) -> TypeError:
+    return TypeError(
+        f"the network, the loss or what they get cannot be copied into another process: {error}; define their classes "
+        "in a module that can be imported, or use threads=1"
+    )
 
 
 def serve(channel: Channel) -> None:
     """Take a network from the channel, and do what is asked until the other end is closed."""
+    net: Sequential | None = None
     with contextlib.suppress(EOFError, ConnectionError):
-        try:
-            net: Sequential = copy.deepcopy(channel.receive())  # what was received lies in the channel's memory
-        except (AttributeError, ImportError, TypeError) as error:
-            channel.send(error)
-            return
-        channel.send(None)
         while True:
-            channel.send(_outcome(net, *channel.receive()))
+            try:
+                message = channel.receive()
+            except pickle.UnpicklingError as error:
+                channel.send(Outcome(error=error))
+                continue
+            if net is None:
+                net = copy.deepcopy(message)  # what was received lies in the channel's memory
+                channel.send(Outcome())
+            else:
+                channel.send(_outcome(net, *message))
 
 
 def _outcome(
     net: Sequential, task: str, params: Mapping[str, Array], arguments: Any, keywords: Any, reports: Any
-) -> Any:
-    """What the task returns or raises, with floating-point errors reported as in the process that asks."""
+) -> Outcome:
+    """What comes of a task, with floating-point errors reported as in the process that asks."""
     for name, parameter in net.parameters().items():
         parameter[...] = params[name]
+    with warnings.catch_warnings(record=True) as caught, np.errstate(**reports):
+        warnings.simplefilter("always")  # which of them count is for the process that asks to say
+        try:
+            result, error = TASKS[task](net, *arguments, **keywords), None
+        except Exception as raised:
+            result, error = None, _sendable(raised)
+    return Outcome(result, error, [warning.message for warning in caught if isinstance(warning.message, Warning)])
+
+
+def _sendable(error: Exception) -> Exception:
+    """The error with a note of where it was raised; one that says the same, if it cannot be copied."""
+    place = f"raised in the process of a part of the batch:\n{''.join(traceback.format_tb(error.__traceback__))}"
     try:
-        with np.errstate(**reports):
-            return TASKS[task](net, *arguments, **keywords)
-    except Exception as error:
-        return error
+        error.add_note(place)
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        error = RuntimeError(f"{type(error).__name__}: {error}")
+        error.add_note(place)
+    return error
 
 
-if __name__ == "__main__":
+def main(descriptor: int) -> None:
+    """Serve the channel whose end was inherited."""
     keep_memory()
-    serve(Channel.from_descriptor(int(sys.argv[1])))
+    serve(Channel.from_descriptor(descriptor))
