@@ -89,3 +89,7 @@ class Backend(Protocol):
     def load_state(self, state: Mapping[str, Array]) -> None:
         """Replace the optimiser's state."""
         ...
+
+    def close(self) -> None:
+        """End what was started for it: processes."""
+        ...

@@ -1,5 +1,6 @@
 """The two implementations behind one small interface, `Backend`, so that the training loop is written once."""
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any, Final, Self
 
@@ -13,6 +14,9 @@ from experiments.backend import Array, Backend, Masks, Step, Target
 from experiments.config import TrainConfig
 from experiments.errors import USAGE_ERROR, UserError
 from experiments.networks import DataShape, scratch_network, torch_network
+from experiments.threads import cores
+from scratch.batch import join, take
+from scratch.parallel import DataParallel
 
 _CPU: Final = torch.device("cpu")
 _BLOCK: Final = 1000  # images per forward pass without gradients: bounds the memory, changes no result that is compared
@@ -25,21 +29,24 @@ class ScratchBackend:
     ----------
     net, criterion, optimizer:
         All of `scratch`.
+    threads:
+        On how many cores; each part of a batch that is computed in a process of its own.
     """
 
     name = "scratch"
 
-    def __init__(self, net: scratch.Sequential, criterion: Any, optimizer: scratch.SGD) -> None:
+    def __init__(self, net: scratch.Sequential, criterion: Any, optimizer: scratch.SGD, threads: int = 1) -> None:
         self.net = net
         self.criterion = criterion
         self.optimizer = optimizer
+        self._parallel = DataParallel(net, criterion, threads)
 
     @classmethod
     def configured(cls, config: TrainConfig, shape: DataShape, rng: np.random.Generator | None = None) -> Self:
         """Build what a configuration means, for data of this shape; `rng` draws the initial parameters."""
         criterion = scratch.CrossEntropy() if config.loss == "cross-entropy" else scratch.SquaredError()
         optimizer = scratch.SGD(config.lr, config.momentum, config.weight_decay)
-        return cls(scratch_network(config, shape, rng), criterion, optimizer)
+        return cls(scratch_network(config, shape, rng), criterion, optimizer, cores(config.threads))
 
     @property
     def lr(self) -> float:
@@ -54,10 +61,8 @@ class ScratchBackend:
         """See `Backend`."""
         # Overflow is reported by the loop, with the tensor in which it began; NumPy's warning would only say less.
         with np.errstate(over="ignore", invalid="ignore"):
-            outputs, cache = self.net.forward(images, masks)
-            loss, loss_cache = self.criterion.forward(outputs, labels)
-            _, grads = self.net.backward(self.criterion.backward(loss_cache), cache)
-        return Step(float(loss), outputs, grads)
+            value, output, grads = self._parallel.gradients(images, labels, masks)
+        return Step(float(value), output, grads)
 
     def update(self, grads: Mapping[str, Array]) -> None:
         """See `Backend`."""
@@ -66,14 +71,24 @@ class ScratchBackend:
 
     def trace(self, images: Array, masks: Masks | None = None) -> dict[str, Array]:
         """See `Backend`."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            return self.net.trace(images, masks)
+        pieces = [piece for part in self.plan(images) for piece in part]
+        with np.errstate(over="ignore", invalid="ignore"), self.limited(images):
+            traces = [self.net.trace(images[piece], take(masks, piece)) for piece in pieces]
+        return {name: join([trace[name] for trace in traces]) for name in traces[0]}
+
+    def plan(self, images: Array) -> list[list[slice]]:
+        """Return which images of a batch go through the network at once: for each part its pieces."""
+        return self._parallel.plan(images)
+
+    def limited(self, images: Array) -> contextlib.AbstractContextManager[Any]:
+        """Return what has BLAS compute in as many threads as it does for these images."""
+        return self._parallel.limited(images)
 
     def predict(self, images: Array) -> Array:
         """See `Backend`."""
         blocks = [images[i : i + _BLOCK] for i in range(0, len(images), _BLOCK)]
         with np.errstate(over="ignore", invalid="ignore"):
-            return np.concatenate([self.net.forward(block)[0] for block in blocks])
+            return np.concatenate([self._parallel.predict(block) for block in blocks])
 
     def loss(self, outputs: Array, labels: Target) -> float:
         """See `Backend`."""
@@ -104,6 +119,10 @@ class ScratchBackend:
     def load_state(self, state: Mapping[str, Array]) -> None:
         """See `Backend`."""
         self.optimizer.load_state_dict(state)
+
+    def close(self) -> None:
+        """See `Backend`."""
+        self._parallel.close()
 
 
 class TorchBackend:
@@ -206,6 +225,9 @@ class TorchBackend:
         """See `Backend`."""
         # Copies: from_numpy shares its memory, and the optimiser updates the velocities in place.
         self.optimizer.load_state_dict({name: self._tensor(value.copy()) for name, value in state.items()})
+
+    def close(self) -> None:
+        """See `Backend`."""
 
     def _masks(self, masks: Masks | None) -> dict[str, torch.Tensor] | None:
         return None if masks is None else {name: self._tensor(mask) for name, mask in masks.items()}

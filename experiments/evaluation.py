@@ -1,5 +1,6 @@
 """`twice eval`: a finished run's checkpoints, measured again."""
 
+import contextlib
 import functools
 import sys
 from collections.abc import Mapping
@@ -107,7 +108,8 @@ def evaluate(run: Path, data_dir: Path | None = None) -> tuple[list[Evaluation],
         backend = build(name, config, params, data_shape(dataset))
         checkpoints, said = _checkpoints(Checkpoints(folder.checkpoints), config, params)
         notes += said
-        results += [_evaluate(backend, file, checkpoint, dataset, config) for file, checkpoint in checkpoints.items()]
+        with contextlib.closing(backend):
+            results += [_evaluate(backend, file, found, dataset, config) for file, found in checkpoints.items()]
     return results, notes
 
 

@@ -126,7 +126,8 @@ class Lockstep:
             for name, layer in twin.named_children()
             for c in judge_layer(ours[name], layer, oracle.seen[name])
         }
-        composed = compose(backend.net, backend.criterion, images, labels, masks)
+        with backend.limited(images):
+            composed = compose(backend.net, backend.criterion, images, labels, masks, backend.plan(images))
         parts = {f"step {c.tensor}": c for c in judge_step(step, trace, composed)}
         output = oracle.tensors["output"].cpu().numpy()
         parts |= {f"loss {c.tensor}": c for c in compare_loss(backend.criterion, self.twin.criterion, output, labels)}

@@ -6,7 +6,9 @@ against torch one by one, each on exact inputs, and the step is held bit for bit
 called here one after the other: a correct part that is left out, scaled or called in the wrong place shows there.
 """
 
-from collections.abc import Mapping
+import functools
+import operator
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -43,7 +45,14 @@ class Hyperparameters(NamedTuple):
     weight_decay: float
 
 
-def compose(net: Any, criterion: LossCandidate, images: Array, labels: Labels, masks: Masks | None) -> Composed:
+def compose(
+    net: Any,
+    criterion: LossCandidate,
+    images: Array,
+    labels: Labels,
+    masks: Masks | None,
+    plan: Sequence[Sequence[slice]] = ((slice(None),),),
+) -> Composed:
     """Return the step of a hand-made network, by calling its layers and its loss one after the other.
 
     Parameters
@@ -54,7 +63,23 @@ def compose(net: Any, criterion: LossCandidate, images: Array, labels: Labels, m
         The hand-made loss.
     images, labels, masks:
         As in `Backend.gradients`.
+    plan:
+        The parts of the batch whose gradients are added up, and for each the pieces of which it is itself the sum.
     """
+    parts = []
+    for part in plan:
+        pieces = []
+        for samples in part:
+            kept = masks and {name: mask[samples] for name, mask in masks.items()}
+            pieces.append(_compose_piece(net, criterion, images[samples], labels[samples], kept, len(images)))
+        parts.append(_summed(pieces))
+    return _summed(parts)
+
+
+def _compose_piece(
+    net: Any, criterion: LossCandidate, images: Array, labels: Labels, masks: Masks | None, batch: int
+) -> Composed:
+    """Return what some images of a batch contribute to its step."""
     caches, trace, signal = {}, {}, images
     layers = ThinnedCandidate(net, masks or {}).layers
     with np.errstate(over="ignore", invalid="ignore"):
@@ -63,10 +88,25 @@ def compose(net: Any, criterion: LossCandidate, images: Array, labels: Labels, m
             trace[name] = signal
         loss, cache = criterion.forward(signal, labels)
         arriving, own = criterion.backward(cache), {}
+        if len(images) < batch:  # the backends' losses are means
+            share = signal.dtype.type(len(images) / batch)
+            loss, arriving = loss * share, arriving * share
         for name, layer in reversed(layers.items()):
             arriving, own[name] = layer.backward(arriving, caches[name])
     grads = {f"{name}.{parameter}": grad for name in layers for parameter, grad in own[name].items()}
-    return Composed(Step(float(loss), signal, grads), trace)
+    return Composed(Step(loss, signal, grads), trace)
+
+
+def _summed(composed: Sequence[Composed]) -> Composed:
+    """Return the sum of steps over consecutive images: losses and gradients added up, outputs in a row."""
+    if len(composed) == 1:
+        return composed[0]
+    steps = [one.step for one in composed]
+    with np.errstate(over="ignore", invalid="ignore"):
+        loss = functools.reduce(operator.add, [step.loss for step in steps])
+        grads = {name: functools.reduce(operator.add, [step.grads[name] for step in steps]) for name in steps[0].grads}
+    trace = {name: np.concatenate([one.trace[name] for one in composed]) for name in composed[0].trace}
+    return Composed(Step(loss, np.concatenate([step.outputs for step in steps]), grads), trace)
 
 
 def judge_step(step: Step, trace: Mapping[str, Array], composed: Composed) -> list[Comparison]:

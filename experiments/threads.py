@@ -1,6 +1,7 @@
-"""How many threads BLAS and torch compute in."""
+"""How many threads BLAS and torch compute in, and how many processes `scratch` does."""
 
 import contextlib
+import os
 from collections.abc import Iterator
 
 import torch
@@ -20,3 +21,8 @@ def limited_threads(threads: int) -> Iterator[None]:
             yield
     finally:
         torch.set_num_threads(before)
+
+
+def cores(threads: int) -> int:
+    """Return on how many cores `scratch` computes; 0, which leaves BLAS and torch as they are, means all of them."""
+    return threads or os.cpu_count() or 1

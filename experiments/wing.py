@@ -271,9 +271,10 @@ class Wing:
         self._rate = self._totals()
 
     def close(self) -> None:
-        """Close the files."""
+        """Close the files, and end what the backend started."""
         self.metrics.close()
         self.board.close()
+        self.backend.close()
 
     def _clock(self, seconds: float) -> None:
         self.progress.seconds += seconds

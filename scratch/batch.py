@@ -3,6 +3,8 @@
 Source: 批量学习, J = Σ J_i.
 """
 
+import functools
+import operator
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple, TypeAlias
@@ -53,10 +55,11 @@ def whole(net: Sequential, criterion: Any, x: Array, target: Any, masks: Masks =
     """The pass over a batch, or over a part `of` a larger one, in one go."""
     output, cache = net.forward(x, masks)
     value, loss_cache = criterion.forward(output, target)
-    if of and criterion.reduction == "mean":
-        value = value * value.dtype.type(len(x) / of)
-        loss_cache = loss_cache._replace(divisor=of)
-    return Pass(value, output, net.gradients(criterion.backward(loss_cache), cache))
+    doutput = criterion.backward(loss_cache)
+    if of and criterion.reduction == "mean":  # the mean over the part is so much of the mean over the batch
+        share = output.dtype.type(len(x) / of)
+        value, doutput = value * share, doutput * share
+    return Pass(value, output, net.gradients(doutput, cache))
 
 
 def predict(net: Sequential, x: Array, *, pieces: int = 1) -> Array:
@@ -85,7 +88,7 @@ def add(passes: Sequence[Pass]) -> Pass:
     for other in rest[1:]:
         for name, grad in grads.items():
             grad += other.grads[name]
-    value: np.floating[Any] = np.add.reduce([one.value for one in passes])
+    value = functools.reduce(operator.add, (one.value for one in passes))
     return Pass(value, join([one.output for one in passes]), grads)
 
 

@@ -1,5 +1,6 @@
 """The gradients of a network on several cores."""
 
+import contextlib
 import math
 import socket
 from collections.abc import Sequence
@@ -14,9 +15,8 @@ from scratch.module import Sequential, Shape
 from scratch.validation import Array, check_count
 from scratch.worker import TASKS, Worker
 
-_CACHED: Final = (
-    1 << 20
-)  # numbers in the layers' outputs for one piece: more do not stay in the cache until they are used
+_CACHED: Final = 1 << 20
+"""Numbers in the layers' outputs for one piece of a batch: of more, too few are in the cache when they are used."""
 
 
 class DataParallel:
@@ -66,14 +66,24 @@ class DataParallel:
         TypeError, ValueError
             As the network and the loss.
         """
-        parts = self._parts(x)
+        parts, pieces = self._parts(x)
         calls = [(self.criterion, x[part], target[part], batch.take(masks, part)) for part in parts]
-        return batch.add(self._share("gradients", calls, of=len(x), pieces=self._pieces(x, parts)))
+        return batch.add(self._share("gradients", calls, of=len(x), pieces=pieces))
 
     def predict(self, x: Array) -> Array:
         """The output of the network (N, …)."""
-        parts = self._parts(x)
-        return batch.join(self._share("predict", [(x[part],) for part in parts], pieces=self._pieces(x, parts)))
+        parts, pieces = self._parts(x)
+        return batch.join(self._share("predict", [(x[part],) for part in parts], pieces=pieces))
+
+    def plan(self, x: Array) -> list[list[slice]]:
+        """Which samples go through the network at once: for each part of the batch its pieces, in their order."""
+        parts, pieces = self._parts(x)
+        cuts = [(part.start, batch.cut(part.stop - part.start, pieces)) for part in parts]
+        return [[slice(first + piece.start, first + piece.stop) for piece in cut] for first, cut in cuts]
+
+    def limited(self, x: Array) -> contextlib.AbstractContextManager[Any]:
+        """BLAS in as many threads as it has for this batch: the same products in more threads have other last bits."""
+        return self._limited(1 if len(self._parts(x)[0]) > 1 else self.threads)
 
     def close(self) -> None:
         """End the processes; another call starts them anew."""
@@ -87,14 +97,12 @@ class DataParallel:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _parts(self, x: Array) -> list[slice]:
-        """The samples of each process."""
-        worth_it = len(x) * self._outputs(x) > self.threads * self.net.num_parameters
-        return batch.cut(len(x), self.threads if worth_it and hasattr(socket, "send_fds") else 1)
-
-    def _pieces(self, x: Array, parts: Sequence[slice]) -> int:
-        """In how many pieces a process takes its part."""
-        return -(-len(x) * self._outputs(x) // (len(parts) * _CACHED))
+    def _parts(self, x: Array) -> tuple[list[slice], int]:
+        """The samples of each process, and in how many pieces it takes them."""
+        numbers = len(x) * self._outputs(x)
+        worth_it = numbers > self.threads * self.net.num_parameters and hasattr(socket, "send_fds")
+        parts = batch.cut(len(x), self.threads if worth_it else 1)
+        return parts, max(1, -(-numbers // (len(parts) * _CACHED)))
 
     def _outputs(self, x: Array) -> int:
         """How many numbers there are in the outputs of all layers for one sample."""
@@ -111,9 +119,16 @@ class DataParallel:
         try:
             for worker, arguments in zip(self._workers, others, strict=False):
                 worker.ask(task, self.net.parameters(), *arguments, **keywords)
-            with self._blas.limit(limits=1 if others else self.threads):
+            with self._limited(1 if others else self.threads):
                 first = TASKS[task](self.net, *calls[0], **keywords)
             return [first, *(worker.answer() for worker, _ in zip(self._workers, others, strict=False))]
         except BaseException:
             self.close()  # an answer that nobody has taken would be the next one's
             raise
+
+    def _limited(self, threads: int) -> contextlib.AbstractContextManager[Any]:
+        """BLAS in so many threads; nothing to do, and no time to lose, where it already is."""
+        if all(library.num_threads == threads for library in self._blas.lib_controllers):
+            return contextlib.nullcontext()
+        limiter: contextlib.AbstractContextManager[Any] = self._blas.limit(limits=threads)
+        return limiter

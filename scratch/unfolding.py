@@ -1,7 +1,7 @@
 """A convolution as matrix products: what lies under the filter copied side by side, and gradients carried back.
 
-In memory the rows of the image are outermost and the batch is last, (H, C, W, N): so each copy is a long contiguous run,
-and the rows under the filter are one matrix without a copy.
+In memory the rows of the image are outermost and the batch is last, (H, C, W, N): so each copy is a long contiguous
+run, and the rows under the filter are one matrix without a copy.
 """
 
 import math
