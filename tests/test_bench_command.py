@@ -51,6 +51,7 @@ def fakes(monkeypatch: pytest.MonkeyPatch) -> type[Fake]:
 
     monkeypatch.setattr(sections, "started", started)
     monkeypatch.setattr(scaling, "started", started)
+    monkeypatch.setattr("experiments.bench.timing.PAUSE", 0.0)
     monkeypatch.setattr(Fake, "times", {"scratch": 0.01, "torch": 0.04, "jax": 0.02, "sklearn": 0.03}, raising=False)
     monkeypatch.setattr(Fake, "moved", {}, raising=False)
     monkeypatch.setattr("experiments.bench.figures.throughput", lambda *_: ())

@@ -6,8 +6,8 @@ from typing import Final, NamedTuple, TypeVar
 
 import numpy as np
 
-PAUSE: Final = 0.02
-"""Seconds between two turns, in which threads that spin after their work, as OpenMP's do, come to rest."""
+PAUSE: Final = 0.15
+"""Seconds between two turns: for a tenth of a second after their work OpenBLAS's threads spin, waiting for more."""
 
 Name = TypeVar("Name")
 
@@ -37,9 +37,7 @@ def rotated(names: Sequence[Name], turn: int) -> list[Name]:
     return [*names[first:], *names[:first]]
 
 
-def alternate(
-    measures: Mapping[Name, Callable[[], float]], rounds: int, pause: float = PAUSE
-) -> dict[Name, tuple[float, ...]]:
+def alternate(measures: Mapping[Name, Callable[[], float]], rounds: int, pause: float) -> dict[Name, tuple[float, ...]]:
     """Take each measure once in every round.
 
     Parameters

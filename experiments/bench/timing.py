@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from experiments.bench.agreement import Difference, DisagreementError, check
-from experiments.bench.alternating import alternate
+from experiments.bench.alternating import PAUSE, alternate
 from experiments.bench.cells import Cell
 from experiments.bench.competitors import COMPETITORS
 from experiments.bench.results import Measured, Timing
@@ -80,7 +80,7 @@ def time_cell(
             refused[str(entrant)] = str(error)
     progress(f"{cell.name}: {', '.join(map(str, ready))} in turns")
     measures = {entrant: _measure(entrant, workers[entrant], seconds, refused) for entrant in ready}
-    taken = alternate(measures, rounds)
+    taken = alternate(measures, rounds, PAUSE)
     timings = [
         Timing(entrant.name, entrant.threads, taken[entrant], prepared.first, difference, prepared.describe)
         for entrant, (prepared, difference) in ready.items()
