@@ -255,6 +255,7 @@ def test_inputs(dtype: type) -> None:
     assert x.shape == images.shape
     assert x[0, 0, 0] == dtype(-0.1)
     assert x[0, -1, -1] == dtype(1.175)
+    np.testing.assert_array_equal(x.ravel(), ((np.arange(256) - 20) / 200).astype(dtype), "the float64 result, rounded")
     expected = np.array([p / 255 * 1.275 - 0.1 for p in range(256)])
     np.testing.assert_allclose(x.ravel(), expected, rtol=0, atol=2 * np.finfo(dtype).eps)
     np.testing.assert_array_equal(inputs(images.transpose(0, 2, 1), dtype), x.transpose(0, 2, 1))
