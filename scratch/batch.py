@@ -3,16 +3,14 @@
 Source: 批量学习, J = Σ J_i.
 """
 
-import functools
-import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from scratch.module import Mask, Sequential
-from scratch.validation import Array
+from scratch.validation import Array, check_array, check_mapping, is_array
 
 Masks: TypeAlias = Mapping[str, Mask] | None
 """Which units stay, (N, units), by the names of the `Dropout` layers; None drops nothing."""
@@ -41,14 +39,19 @@ def gradients(
         How many go through the network one after the other, so that what they leave behind stays in the cache.
     of:
         Number of samples in the batch, by which a mean is divided; 0 for those that are here.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As the network and the loss.
     """
     if pieces == 1 and of in (0, len(x)):
         return whole(net, criterion, x, target, masks)
-    passes = [
+    check_samples(x, target, masks)
+    return add(
         whole(net, criterion, x[piece], target[piece], take(masks, piece), of=of or len(x))
         for piece in cut(len(x), pieces)
-    ]
-    return add(passes)
+    )
 
 
 def whole(net: Sequential, criterion: Any, x: Array, target: Any, masks: Masks = None, *, of: int = 0) -> Pass:
@@ -67,6 +70,17 @@ def predict(net: Sequential, x: Array, *, pieces: int = 1) -> Array:
     return join([net.predict(x[piece]) for piece in cut(len(x), pieces)])
 
 
+def check_samples(x: Array, target: Any, masks: Masks) -> None:
+    """Raise unless target and masks are arrays of as many samples as x: what is cut into parts would fit even so."""
+    check_array("x", x)
+    check_mapping("masks", masks or {})
+    for name, of_samples in {"target": target, **(masks or {})}.items():
+        if not is_array(of_samples):
+            raise TypeError(f"{name} is a {type(of_samples).__name__}, expected a NumPy array")
+        if of_samples.shape[:1] != x.shape[:1]:
+            raise ValueError(f"{name} has shape {of_samples.shape}, expected the {len(x)} samples of x")
+
+
 def take(masks: Masks, samples: slice) -> Masks:
     """The masks of these samples."""
     return masks and {name: mask[samples] for name, mask in masks.items()}
@@ -78,18 +92,20 @@ def cut(samples: int, parts: int) -> list[slice]:
     return [slice(begin, end) for begin, end in pairwise(samples * part // parts for part in range(parts + 1))]
 
 
-def add(passes: Sequence[Pass]) -> Pass:
-    """The pass over a batch from those over its parts: losses and gradients added in their order, outputs in a row."""
-    first, *rest = passes
-    if not rest:
-        return first
-    # The first sum is a new array: the gradients of a pass may be read-only, or somebody else's.
-    grads: dict[str, Array] = {name: grad + rest[0].grads[name] for name, grad in first.grads.items()}
-    for other in rest[1:]:
-        for name, grad in grads.items():
-            grad += other.grads[name]
-    value = functools.reduce(operator.add, (one.value for one in passes))
-    return Pass(value, join([one.output for one in passes]), grads)
+def add(passes: Iterable[Pass]) -> Pass:
+    """The pass over a batch from those over its parts: losses and gradients added in their order, outputs in a row.
+
+    A pass that is made only when its turn comes has not to be kept until the others are there.
+    """
+    rest = iter(passes)
+    value, output, grads = next(rest)
+    outputs, sums = [output], dict[str, Array]()
+    for other in rest:
+        value = value + other.value
+        outputs.append(other.output)
+        # The first sum is a new array: the gradients of a pass may be read-only, or somebody else's.
+        grads = sums = {name: np.add(grad, other.grads[name], out=sums.get(name)) for name, grad in grads.items()}
+    return Pass(value, join(outputs), grads)
 
 
 def join(outputs: Sequence[Array]) -> Array:

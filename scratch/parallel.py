@@ -3,6 +3,7 @@
 import contextlib
 import math
 import socket
+import threading
 from collections.abc import Sequence
 from typing import Any, Final, Self
 
@@ -12,7 +13,7 @@ from scratch import batch
 from scratch.batch import Masks, Pass
 from scratch.memory import keep_memory
 from scratch.module import Sequential, Shape
-from scratch.validation import Array, check_count
+from scratch.validation import Array, check_array, check_count
 from scratch.worker import TASKS, Worker
 
 _CACHED: Final = 1 << 20
@@ -39,16 +40,22 @@ class DataParallel:
     Raises
     ------
     TypeError, ValueError
-        If `threads` is no int of at least 1; and from a call, if a network cannot be copied into another process.
+        If `net` is no `Sequential` or `threads` no int of at least 1; and from a call, if the network cannot be copied
+        into another process.
+    RuntimeError
+        From a call, if a process has ended, killed for want of memory perhaps. The next call starts another.
 
     Source: 批量学习. The name is torch's; a twin there is not, for torch's operations have threads of their own.
     """
 
     def __init__(self, net: Sequential, criterion: Any, threads: int = 1) -> None:
+        if not isinstance(net, Sequential):
+            raise TypeError(f"net is a {type(net).__name__}, expected a Sequential")
         self.net = net
         self.criterion = criterion
         self.threads = check_count("threads", threads)
         self._workers: list[Worker] = []
+        self._turns = threading.Lock()
         self._blas = ThreadpoolController().select(user_api="blas")
         self._numbers: dict[Shape, int] = {}
         keep_memory()
@@ -67,6 +74,8 @@ class DataParallel:
             As the network and the loss.
         """
         parts, pieces = self._parts(x)
+        if len(parts) > 1:
+            batch.check_samples(x, target, masks)
         calls = [(self.criterion, x[part], target[part], batch.take(masks, part)) for part in parts]
         return batch.add(self._share("gradients", calls, of=len(x), pieces=pieces))
 
@@ -87,9 +96,9 @@ class DataParallel:
 
     def close(self) -> None:
         """End the processes; another call starts them anew."""
-        for worker in self._workers:
+        workers, self._workers = self._workers, []
+        for worker in workers:
             worker.close()
-        self._workers = []
 
     def __enter__(self) -> Self:
         return self
@@ -99,6 +108,7 @@ class DataParallel:
 
     def _parts(self, x: Array) -> tuple[list[slice], int]:
         """The samples of each process, and in how many pieces it takes them."""
+        check_array("x", x)
         numbers = len(x) * self._outputs(x)
         worth_it = numbers > self.threads * self.net.num_parameters and hasattr(socket, "send_fds")
         parts = batch.cut(len(x), self.threads if worth_it else 1)
@@ -114,17 +124,18 @@ class DataParallel:
     def _share(self, task: str, calls: Sequence[tuple[Any, ...]], **keywords: Any) -> list[Any]:
         """What the task returns for each call; the first is done in this process, while the others do theirs."""
         others = calls[1:]
-        while len(self._workers) < len(others):
-            self._workers.append(Worker(self.net))
-        try:
-            for worker, arguments in zip(self._workers, others, strict=False):
-                worker.ask(task, self.net.parameters(), *arguments, **keywords)
-            with self._limited(1 if others else self.threads):
-                first = TASKS[task](self.net, *calls[0], **keywords)
-            return [first, *(worker.answer() for worker, _ in zip(self._workers, others, strict=False))]
-        except BaseException:
-            self.close()  # an answer that nobody has taken would be the next one's
-            raise
+        with self._turns:
+            while len(self._workers) < len(others):
+                self._workers.append(Worker(self.net))
+            try:
+                for worker, arguments in zip(self._workers, others, strict=False):
+                    worker.ask(task, self.net.parameters(), *arguments, **keywords)
+                with self._limited(1 if others else self.threads):
+                    first = TASKS[task](self.net, *calls[0], **keywords)
+                return [first, *(worker.answer() for worker, _ in zip(self._workers, others, strict=False))]
+            except BaseException:
+                self.close()  # an answer that nobody has taken would be the next one's
+                raise
 
     def _limited(self, threads: int) -> contextlib.AbstractContextManager[Any]:
         """BLAS in so many threads; nothing to do, and no time to lose, where it already is."""
