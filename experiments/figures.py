@@ -3,18 +3,19 @@
 Each function returns an RGB picture as an array (H, W, 3), uint8.
 """
 
-import io
+import struct
+import zlib
 from typing import Final
 
 import numpy as np
 from matplotlib import colormaps
 from numpy.typing import NDArray
-from PIL import Image
 
 from experiments.drawing import Array, Picture, Sheet
 
 WORST: Final = 25
 
+_UP: Final = 2  # PNG's filter by the row above
 _BLUES: Final = np.rint(255 * colormaps["Blues"](np.linspace(0, 1, 256))[:, :3]).astype(np.uint8)
 _GRID: Final = 350  # side of a confusion matrix without its names
 _LEFT, _TOP = 70, 38  # where it begins
@@ -27,11 +28,22 @@ _TITLE: Final = 62
 
 
 def encode_png(picture: Picture) -> bytes:
-    """Return a picture as the bytes of a PNG file."""
-    file = io.BytesIO()
-    # Level 1 of 9: the pictures are mostly flat, and are drawn once per epoch and backend.
-    Image.fromarray(picture).save(file, "PNG", compress_level=1)
-    return file.getvalue()
+    """Return a picture as the bytes of a PNG file.
+
+    Put together here, for an epoch ends with a dozen: Pillow tries five filters on each row, which takes twice as long
+    as all the rest. Here each row is its difference from the one above, as good for pictures that are mostly flat.
+    """
+    height, width, _ = picture.shape
+    rows = picture.reshape(height, 3 * width)
+    filtered = np.full((height, 1 + 3 * width), _UP, np.uint8)
+    filtered[0, 1:] = rows[0]
+    np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])  # modulo 256
+    size = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)  # 8 bits each of red, green and blue, no interlacing
+    chunks = ((b"IHDR", size), (b"IDAT", zlib.compress(filtered.tobytes(), level=1)), (b"IEND", b""))
+    parts = [
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
 def confusion_matrix(labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> NDArray[np.int64]:

@@ -248,7 +248,10 @@ def test_a_cell_of_a_confusion_matrix_has_its_count_and_the_colour_of_its_share_
 
 def test_a_png_gives_the_picture_back():
     picture = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
-    assert np.array_equal(np.asarray(Image.open(io.BytesIO(figures.encode_png(picture)))), picture)
+    image = Image.open(io.BytesIO(figures.encode_png(picture)))
+    assert (image.format, image.mode) == ("PNG", "RGB")
+    assert np.array_equal(np.asarray(image), picture)
+    Image.open(io.BytesIO(figures.encode_png(picture))).verify()  # its checksums
 
 
 def lenet(pooling: str) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
