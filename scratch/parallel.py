@@ -55,7 +55,7 @@ class DataParallel:
         self.criterion = criterion
         self.threads = check_count("threads", threads)
         self._workers: list[Worker] = []
-        self._turns = threading.Lock()
+        self._turns = threading.Lock()  # until the answers, which the next ones overwrite, have been added up
         self._blas = ThreadpoolController().select(user_api="blas")
         self._numbers: dict[Shape, int] = {}
         keep_memory()
@@ -77,12 +77,14 @@ class DataParallel:
         if len(parts) > 1:
             batch.check_samples(x, target, masks)
         calls = [(self.criterion, x[part], target[part], batch.take(masks, part)) for part in parts]
-        return batch.add(self._share("gradients", calls, of=len(x), pieces=pieces))
+        with self._turns:
+            return batch.add(self._share("gradients", calls, of=len(x), pieces=pieces))
 
     def predict(self, x: Array) -> Array:
         """The output of the network (N, …)."""
         parts, pieces = self._parts(x)
-        return batch.join(self._share("predict", [(x[part],) for part in parts], pieces=pieces))
+        with self._turns:
+            return batch.join(self._share("predict", [(x[part],) for part in parts], pieces=pieces))
 
     def plan(self, x: Array) -> list[list[slice]]:
         """Which samples go through the network at once: for each part of the batch its pieces, in their order."""
@@ -124,18 +126,17 @@ class DataParallel:
     def _share(self, task: str, calls: Sequence[tuple[Any, ...]], **keywords: Any) -> list[Any]:
         """What the task returns for each call; the first is done in this process, while the others do theirs."""
         others = calls[1:]
-        with self._turns:
-            while len(self._workers) < len(others):
-                self._workers.append(Worker(self.net))
-            try:
-                for worker, arguments in zip(self._workers, others, strict=False):
-                    worker.ask(task, self.net.parameters(), *arguments, **keywords)
-                with self._limited(1 if others else self.threads):
-                    first = TASKS[task](self.net, *calls[0], **keywords)
-                return [first, *(worker.answer() for worker, _ in zip(self._workers, others, strict=False))]
-            except BaseException:
-                self.close()  # an answer that nobody has taken would be the next one's
-                raise
+        while len(self._workers) < len(others):
+            self._workers.append(Worker(self.net))
+        try:
+            for worker, arguments in zip(self._workers, others, strict=False):
+                worker.ask(task, self.net.parameters(), *arguments, **keywords)
+            with self._limited(1 if others else self.threads):
+                first = TASKS[task](self.net, *calls[0], **keywords)
+            return [first, *(worker.answer() for worker, _ in zip(self._workers, others, strict=False))]
+        except BaseException:
+            self.close()  # an answer that nobody has taken would be the next one's
+            raise
 
     def _limited(self, threads: int) -> contextlib.AbstractContextManager[Any]:
         """BLAS in so many threads; nothing to do, and no time to lose, where it already is."""
