@@ -10,14 +10,19 @@ from threadpoolctl import threadpool_limits
 
 @contextlib.contextmanager
 def limited_threads(threads: int) -> Iterator[None]:
-    """Limit BLAS and torch to this many threads while the block runs; 0 leaves them as they are."""
+    """Limit torch to this many threads while the block runs, and BLAS to one; 0 leaves them as they are.
+
+    `scratch.parallel` allows BLAS more where it is worth it. Elsewhere a product in several threads, as for a trace,
+    leaves threads behind that go on looking for work: beside them, the processes that share a step of LeNet-5 took more
+    than twice as long for it.
+    """
     if not threads:
         yield
         return
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        with threadpool_limits(limits=threads):
+        with threadpool_limits(limits={"openmp": threads, "blas": 1}):
             yield
     finally:
         torch.set_num_threads(before)

@@ -3,11 +3,14 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from rich.console import Console
+from threadpoolctl import threadpool_info
 
 from experiments.bench import epoch, epoch_worker, isolated
 from experiments.bench.epoch import Epoch
 from experiments.errors import UserError
+from experiments.threads import limited_threads
 
 MADE = Epoch("mnist", 55_000, 64, 1, {"train": (5.5, 6.0, 4.4), "steps": (5.0, 5.0, 4.0)}, (5.1, 5.2, 4.0))
 
@@ -81,3 +84,9 @@ def test_the_ways_take_turns_and_what_comes_out_must_be_the_same(monkeypatch):
     monkeypatch.setattr(isolated, "run", lambda _, way, *__, **___: {"seconds": 1.0, "inside": 1.0, "sha256": way})
     with pytest.raises(UserError, match="other work was timed"):
         epoch.measure(rounds=1, dataset="digits")
+
+
+def test_blas_has_one_thread_while_processes_share_the_steps():
+    with limited_threads(2):
+        assert torch.get_num_threads() == 2
+        assert {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"} == {1}

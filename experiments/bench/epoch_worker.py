@@ -79,10 +79,11 @@ def steps_alone(dataset: str, batch: int, threads: int) -> Timed:
         ready = [(inputs(config, train.images[chosen]), train.labels[chosen]) for chosen in batches(order, batch)]
         backend = ScratchBackend.configured(config, shape)
         backend.load_parameters(initial_parameters(config, shape))
-        begun = time.perf_counter()
-        for images, labels in ready:
-            backend.update(backend.gradients(images, labels).grads)
-        seconds = time.perf_counter() - begun
+        with contextlib.closing(backend):
+            begun = time.perf_counter()
+            for images, labels in ready:
+                backend.update(backend.gradients(images, labels).grads)
+            seconds = time.perf_counter() - begun
         return Timed(seconds, seconds, backend.parameters())
 
 
