@@ -74,8 +74,7 @@ class DataParallel:
             As the network and the loss.
         """
         parts, pieces = self._parts(x)
-        if len(parts) > 1:
-            batch.check_samples(x, target, masks)
+        batch.check_samples(x, target, masks)
         calls = [(self.criterion, x[part], target[part], batch.take(masks, part)) for part in parts]
         with self._turns:
             return batch.add(self._share("gradients", calls, of=len(x), pieces=pieces))

@@ -179,4 +179,5 @@ def _sendable(error: Exception) -> Exception:
 def main(descriptor: int) -> None:
     """Serve the channel whose end was inherited."""
     keep_memory()
-    serve(Channel.from_descriptor(descriptor))
+    with contextlib.closing(Channel.from_descriptor(descriptor)) as channel:
+        serve(channel)

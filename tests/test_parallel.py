@@ -1,0 +1,378 @@
+"""A batch shared out to processes: as in one go, the same each time, and no process is left however it ends."""
+
+import contextlib
+import gc
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+import types
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import scratch
+from scratch import batch
+from scratch.batch import Pass
+from scratch.parallel import DataParallel
+from tests import cases, strange_losses
+from tests.passes import Drawn, copied, images, same
+
+ROOT = Path(__file__).parents[1]
+LENET5 = next(case for case in cases.NETWORKS if case.label == "as the paper has it")
+DROPPED = next(case for case in cases.NETWORKS if case.label == "signals, dropout, a network within")
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    state = Path(f"/proc/{pid}/stat")
+    with contextlib.suppress(OSError):
+        return state.read_text().rpartition(")")[2].split()[0] != "Z"  # ended, though nobody has asked
+    return not Path("/proc/self").exists()
+
+
+def pids(parts: DataParallel) -> list[int]:
+    return [worker._process.pid for worker in parts._workers]
+
+
+X, LABELS = images(10)
+
+
+@pytest.mark.parametrize(
+    ("x", "target", "masks", "message"),
+    [
+        (X, np.concatenate([LABELS, LABELS]), None, r"^target has shape \(20,\), expected the 10 samples of x$"),
+        (X, LABELS[:9], None, r"^target has shape \(9,\), expected the 10 samples of x$"),
+        (X, LABELS[0], None, "^target is a int64, expected a NumPy array$"),
+        (X, list(LABELS), None, "^target is a list, expected a NumPy array$"),
+        (X, LABELS, {"drop": np.ones((12, 2), bool)}, r"^drop has shape \(12, 2\), expected the 10 samples of x$"),
+        (X, LABELS, np.random.default_rng(0), "^masks is a Generator, expected a mapping of names to arrays$"),
+        (X.tolist(), LABELS, None, "^x is a list, expected a NumPy array$"),
+        (X.astype(np.float64), LABELS, None, "^x has dtype float64, expected float32"),
+        (X, LABELS + 9, None, r"expected a label from 0 to 9$"),
+        (X[:, :, 1:], LABELS, None, r"expected \(1, 28, 28\) or \(1, 32, 32\)$|expected \(N, 1, 28, 28\)"),
+    ],
+)
+def test_what_the_whole_would_refuse_is_refused_in_parts(x: Any, target: Any, masks: Any, message: str) -> None:
+    """A target too long among them, of which each part would find as many as it wants."""
+    net = scratch.LeNet5(rng=np.random.default_rng(0))
+    with pytest.raises((TypeError, ValueError), match=message):
+        batch.gradients(net, scratch.CrossEntropy(), x, target, masks, pieces=2)
+    threads = 2 if "expected the" in message else 1  # what is said before a process is started
+    with (
+        DataParallel(net, scratch.CrossEntropy(), threads) as parts,
+        pytest.raises((TypeError, ValueError), match=message),
+    ):
+        parts.gradients(x, target, masks)
+
+
+def test_what_it_is_made_of_is_checked() -> None:
+    net = scratch.MLP((3, 2), rng=np.random.default_rng(0))
+    with pytest.raises(TypeError, match=r"^net is a Linear, expected a Sequential$"):
+        DataParallel(net.layers["fc1"], scratch.CrossEntropy())  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"^threads is 0, expected at least 1$"):
+        DataParallel(net, scratch.CrossEntropy(), 0)
+
+
+def test_a_network_of_more_parameters_than_outputs_starts_no_process() -> None:
+    net = scratch.MLP((784, 300, 10), rng=np.random.default_rng(0))
+    x, target = np.random.default_rng(0).standard_normal((8, 784)).astype(np.float32), np.arange(8)
+    with DataParallel(net, scratch.CrossEntropy(), 2) as parts:
+        assert same(parts.gradients(x, target), parts.gradients(x, target))
+        assert same(parts.gradients(x[:0], target[:0]), batch.gradients(net, scratch.CrossEntropy(), x[:0], target[:0]))
+        assert not pids(parts)
+
+
+@pytest.fixture(scope="module")
+def lenet5() -> Iterator[tuple[Drawn, DataParallel]]:
+    """LeNet-5 and 9 images, in two processes."""
+    drawn = Drawn(LENET5, "float32", 9)
+    with DataParallel(drawn.net, drawn.loss, threads=2) as parts:
+        yield drawn, parts
+    assert not pids(parts)
+
+
+def test_two_processes_compute_what_one_does_and_the_same_each_time(lenet5: tuple[Drawn, DataParallel]) -> None:
+    drawn, parts = lenet5
+    found = parts.gradients(drawn.x, drawn.target)
+    (pid,) = pids(parts)
+    assert alive(pid)
+    drawn.judge(found).require()
+    for _ in range(3):
+        assert same(parts.gradients(drawn.x, drawn.target), found)
+        assert np.array_equal(parts.predict(drawn.x), parts.predict(drawn.x))
+    assert pids(parts) == [pid]
+    assert same(found, batch.add(_by_hand(drawn, parts)))
+
+
+def _by_hand(drawn: Drawn, parts: DataParallel) -> list[Pass]:
+    return [
+        batch.gradients(drawn.net, drawn.loss, drawn.x[part], drawn.target[part], of=len(drawn.x))
+        for part in batch.cut(len(drawn.x), parts.threads)
+    ]
+
+
+def test_the_plan_says_what_is_computed_in_one_go(
+    lenet5: tuple[Drawn, DataParallel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn, parts = lenet5
+    monkeypatch.setattr("scratch.parallel._CACHED", 40_000)  # numbers: of two images
+    plan = parts.plan(drawn.x)
+    assert [[piece.stop - piece.start for piece in pieces] for pieces in plan] == [[2, 2], [2, 3]]
+    found = parts.gradients(drawn.x, drawn.target)
+    with parts.limited(drawn.x):
+        passes = [
+            [batch.whole(drawn.net, drawn.loss, drawn.x[piece], drawn.target[piece], of=9) for piece in pieces]
+            for pieces in plan
+        ]
+    assert same(found, batch.add(batch.add(of_part) for of_part in passes))
+    drawn.judge(found).require()
+
+
+def test_the_processes_follow_the_parameters(lenet5: tuple[Drawn, DataParallel]) -> None:
+    drawn, parts = lenet5
+    before = drawn.net.state_dict()
+    optimizer = scratch.SGD(0.01, 0.9)
+    for _ in range(3):
+        found = parts.gradients(drawn.x, drawn.target)
+        assert same(found, batch.add(_by_hand(drawn, parts)))
+        optimizer.step(drawn.net.parameters(), found.grads)
+    drawn.net.load_state_dict(before)
+    drawn.judge(parts.gradients(drawn.x, drawn.target)).require()
+
+
+def test_batches_of_any_size_one_after_the_other(lenet5: tuple[Drawn, DataParallel]) -> None:
+    """Growing, shrinking and empty; fewer samples than processes."""
+    drawn, parts = lenet5
+    for samples in (1, 2, 0, 3, 40, 5, 1, 64):
+        x, target = images(samples, samples)
+        whole = batch.gradients(drawn.net, drawn.loss, x, target)
+        found = parts.gradients(x, target)
+        assert np.allclose(found.output, whole.output, rtol=1e-4, atol=1e-4)
+        assert found.output.shape == (samples, 10)
+        assert np.allclose(found.value, whole.value, rtol=1e-4, equal_nan=True)
+        for name, grad in whole.grads.items():
+            assert np.allclose(found.grads[name], grad, rtol=1e-3, atol=1e-3 * abs(grad).max(initial=0)), name
+        assert np.allclose(parts.predict(x), whole.output, rtol=1e-4, atol=1e-4)
+
+
+def test_what_a_call_returned_stays_as_it_is_and_may_be_written_to(lenet5: tuple[Drawn, DataParallel]) -> None:
+    drawn, parts = lenet5
+    for samples in (1, 9):
+        first, output = parts.gradients(drawn.x[:samples], drawn.target[:samples]), parts.predict(drawn.x[:samples])
+        kept, kept_output = copied(first), output.copy()
+        x, target = images(samples, 9)
+        parts.gradients(x, target)
+        parts.predict(x)
+        assert same(first, kept)
+        assert np.array_equal(output, kept_output)
+        for array in (first.output, output, *first.grads.values()):
+            array += 1
+        assert same(parts.gradients(drawn.x[:samples], drawn.target[:samples]), kept)
+
+
+@pytest.mark.parametrize("layout", ["F", "backwards", "batch last", "every second"])
+def test_the_layout_of_a_batch_changes_no_more_than_rounding(lenet5: tuple[Drawn, DataParallel], layout: str) -> None:
+    drawn, parts = lenet5
+    x, target = drawn.x, drawn.target
+    if layout == "F":
+        x = np.asfortranarray(x)
+    elif layout == "backwards":
+        x, target = np.ascontiguousarray(x[::-1])[::-1], np.ascontiguousarray(target[::-1])[::-1]
+    elif layout == "batch last":
+        x = np.ascontiguousarray(x.transpose(1, 2, 3, 0)).transpose(3, 0, 1, 2)
+    else:
+        x, target = np.repeat(x, 2, axis=0)[::2], np.repeat(target, 2)[::2]
+    assert np.array_equal(x, drawn.x)
+    found = parts.gradients(x, target)
+    drawn.judge(found).require()
+    assert same(parts.gradients(x, target), found)
+
+
+def test_its_memory_does_not_grow_and_no_descriptor_is_left(lenet5: tuple[Drawn, DataParallel]) -> None:
+    if not Path("/proc/self/maps").exists():
+        return
+    _, parts = lenet5
+    x, target = images(64)
+    parts.gradients(x, target)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for samples in (64, 3, 64, 17):
+        parts.gradients(x[:samples], target[:samples])
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    maps = [line for line in Path("/proc/self/maps").read_text().splitlines() if "memfd:twice" in line]
+    assert 1 <= len(maps) <= 2  # one for each direction
+
+
+def test_three_processes_drop_the_units_that_the_masks_say_beside_another_network(
+    lenet5: tuple[Drawn, DataParallel],
+) -> None:
+    """More processes than cores, parts of unequal size, float64, masks within masks; two networks in turn."""
+    others, other_parts = lenet5
+    drawn = Drawn(DROPPED, "float64", 20)
+    assert drawn.masks is not None
+    assert len(drawn.masks) == 3
+    with DataParallel(drawn.net, drawn.loss, threads=3) as parts:
+        for _ in range(2):
+            found = parts.gradients(drawn.x, drawn.target, drawn.masks)
+            drawn.judge(found).require()
+            others.judge(other_parts.gradients(others.x, others.target)).require()
+        assert same(parts.gradients(drawn.x, drawn.target, drawn.masks), found)
+        assert len(pids(parts)) == 2
+        wrong = {name: np.roll(mask, 1, axis=0) for name, mask in drawn.masks.items()}
+        assert not drawn.judge(parts.gradients(drawn.x, drawn.target, wrong)).passed
+
+
+def small() -> tuple[scratch.Sequential, np.ndarray, np.ndarray]:
+    """A network of few parameters and more outputs, and a batch for it."""
+    rng = np.random.default_rng(8)
+    layers = {
+        "conv": scratch.Conv2d(1, 2, 3, rng=rng),
+        "flat": scratch.Flatten(),
+        "top": scratch.Linear(72, 2, rng=rng),
+    }
+    x = rng.standard_normal((8, 1, 8, 8)).astype(np.float32)
+    return scratch.Sequential(layers), x, rng.standard_normal((8, 2)).astype(np.float32)
+
+
+def test_a_process_that_is_killed_or_interrupted_is_said_to_be_and_the_next_call_has_another() -> None:
+    net, x, target = small()
+    with DataParallel(net, scratch.SquaredError(), 2) as parts:
+
+        def fails(loss: Any, error: type[BaseException], message: str) -> str:
+            parts.criterion = loss
+            with pytest.raises(error, match=message) as raised:
+                parts.gradients(x, target)
+            assert not pids(parts)
+            parts.criterion = scratch.SquaredError()
+            return str(raised.value)
+
+        fails(strange_losses.Killed(), RuntimeError, "has ended, status -9$")
+        expected = parts.gradients(x, target)
+        fails(strange_losses.Unreadable(), TypeError, "cannot be copied into another process: invalid literal for int")
+        parts.gradients(x, target)
+        (pid,) = pids(parts)
+        fails(strange_losses.Interrupted(), KeyboardInterrupt, "^$")
+        assert not alive(pid)
+        report = json.loads(fails(strange_losses.Reporting(), LookupError, "modules"))
+        assert "numpy" in report["modules"]
+        assert not {"torch", "threading.local", "pytest"} & set(report["modules"])
+        assert report["session"] != os.getsid(0)  # Ctrl-C in a terminal is for this process
+        assert report["threads"] == "1"
+        assert same(parts.gradients(x, target), expected)
+        (pid,) = pids(parts)
+        os.kill(pid, signal.SIGKILL)
+        parts._workers[0]._process.wait()
+        fails(scratch.SquaredError(), RuntimeError, "has ended, status -9$")
+        assert same(parts.gradients(x, target), expected)
+
+
+def test_it_may_be_closed_twice_called_after_that_and_forgotten() -> None:
+    net, x, target = small()
+    parts = DataParallel(net, scratch.SquaredError(), 2)
+    parts.close()
+    first = parts.gradients(x, target)
+    (pid,) = pids(parts)
+    parts.close()
+    parts.close()
+    assert not alive(pid)
+    assert same(parts.gradients(x, target), first)
+    (pid,) = pids(parts)
+    large = np.concatenate([x[:4], np.full_like(x[4:], 1e30)])  # in the other process's part alone
+    with np.errstate(over="warn", invalid="ignore"), pytest.warns(RuntimeWarning, match="overflow") as caught:
+        parts.gradients(large, target)
+    assert all(Path(warning.filename).name == "parallel.py" for warning in caught)
+    del parts
+    gc.collect()
+    assert not alive(pid)  # and no ResourceWarning, which would be an error here
+
+
+@pytest.mark.parametrize("place", ["in a function", "in a module that is nowhere else"])
+def test_a_layer_that_another_process_cannot_have_is_refused_and_none_is_left(
+    place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Mine(scratch.Identity):
+        """A layer that only this function has."""
+
+    net, x, target = small()
+    if place != "in a function":
+        monkeypatch.setitem(sys.modules, "only_here", types.ModuleType("only_here"))
+        Mine.__module__, Mine.__qualname__ = "only_here", "Mine"
+        sys.modules["only_here"].Mine = Mine  # type: ignore[attr-defined]
+    mine = scratch.Sequential({**net.layers, "mine": Mine()})
+    with DataParallel(mine, scratch.SquaredError(), 2) as parts:
+        with pytest.raises(TypeError, match=r"cannot be copied into another process: .*(Mine|only_here).*; define "):
+            parts.gradients(x, target)
+        assert not pids(parts)
+    with DataParallel(mine, scratch.SquaredError(), 1) as parts:
+        parts.gradients(x, target)
+
+
+SCRIPT = """
+import time
+import numpy as np
+import scratch
+from scratch.parallel import DataParallel
+
+class Mine(scratch.Identity):
+    "A layer that only this script has."
+
+rng = np.random.default_rng(8)
+layers = {"conv": scratch.Conv2d(1, 2, 3, rng=rng), "flat": scratch.Flatten(), "top": scratch.Linear(72, 2, rng=rng)}
+x, target = rng.standard_normal((8, 1, 8, 8)).astype(np.float32), rng.standard_normal((8, 2)).astype(np.float32)
+try:
+    DataParallel(scratch.Sequential({**layers, "mine": Mine()}), scratch.SquaredError(), 2).gradients(x, target)
+except TypeError as error:
+    print(error, flush=True)
+parts = DataParallel(scratch.Sequential(layers), scratch.SquaredError(), 2)
+parts.gradients(x, target)
+print(parts._workers[0]._process.pid, flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_process_ends_within_a_second_of_the_one_that_made_it_even_if_that_is_killed() -> None:
+    made = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT, text=True
+    )
+    assert made.stdout is not None
+    refusal, pid = made.stdout.readline(), int(made.stdout.readline())
+    assert "cannot be copied into another process: Can't get attribute 'Mine'" in refusal
+    assert "define their classes in a module that can be imported, or use threads=1" in refusal
+    assert alive(pid)
+    made.kill()
+    assert made.stderr is not None
+    ended, _, _ = select.select([made.stderr], [], [], 60)  # the other process holds its other end, too
+    assert ended
+    _, complaints = made.communicate()
+    deadline = time.monotonic() + 60
+    while alive(pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert complaints == ""
+
+
+def test_where_sockets_carry_no_descriptors_it_does_without_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("socket.send_fds")
+    net, x, target = small()
+    with DataParallel(net, scratch.SquaredError(), 2) as parts:
+        assert same(parts.gradients(x, target), batch.gradients(net, scratch.SquaredError(), x, target))
+        assert not pids(parts)
+
+
+def test_threads_take_turns_with_it(lenet5: tuple[Drawn, DataParallel]) -> None:
+    _, parts = lenet5
+    batches = [images(9, seed) for seed in range(6)]
+    expected = [parts.gradients(*one) for one in batches]
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(lambda one: parts.gradients(*one), batches))
+    assert all(map(same, found, expected))

@@ -1,0 +1,57 @@
+"""A batch in pieces, one after the other in this process: losses and gradients add up to those of the batch."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import scratch
+from scratch import batch
+from tests import cases, harness
+from tests.passes import Drawn, same
+
+
+@pytest.mark.parametrize("dtype", harness.DTYPES)
+@pytest.mark.parametrize("case", cases.NETWORKS, ids=lambda case: f"{case.name} {case.label}")
+def test_pieces_add_up_to_what_the_whole_batch_has(case: cases.NetworkCase, dtype: str) -> None:
+    drawn = Drawn(case, dtype, case.samples)
+    for pieces in {1, 2, 3, case.samples + 1}:
+        found = batch.gradients(drawn.net, drawn.loss, drawn.x, drawn.target, drawn.masks, pieces=pieces)
+        if case.samples:
+            drawn.judge(found).require()
+        assert list(found.grads) == list(drawn.net.parameters())
+        assert found.output.dtype == found.value.dtype == np.dtype(dtype)
+        again = batch.gradients(drawn.net, drawn.loss, drawn.x, drawn.target, drawn.masks, pieces=pieces)
+        assert same(found, again)
+        if drawn.masks is None:
+            whole = drawn.net.forward(drawn.x)[0]
+            assert np.allclose(batch.predict(drawn.net, drawn.x, pieces=pieces), whole, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("dense", [True, False], ids=["dense", "labels"])
+def test_parts_of_one_sample_each_add_up_whatever_the_loss_divides_by(reduction: Any, dense: bool) -> None:
+    """On whole numbers, where nothing is rounded but by the division by 8 samples: equal bit for bit."""
+    rng = np.random.default_rng(3)
+    net = scratch.MLP((5, 4, 3), scratch.Identity, dtype=np.float64, rng=rng)
+    for parameter in net.parameters().values():
+        parameter[...] = rng.integers(-4, 5, parameter.shape)
+    x = rng.integers(-4, 5, (8, 5)).astype(np.float64)
+    target = rng.integers(-4, 5, (8, 3)).astype(np.float64) if dense else rng.integers(0, 3, 8)
+    loss = scratch.SquaredError(reduction)
+    whole = batch.gradients(net, loss, x, target)
+    for pieces in (2, 3, 8):
+        parts = batch.gradients(net, loss, x, target, pieces=pieces)
+        assert parts.value == whole.value
+        assert np.array_equal(parts.output, whole.output)
+        assert all(np.array_equal(parts.grads[name], grad) for name, grad in whole.grads.items())
+
+
+@pytest.mark.parametrize("samples", range(8))
+@pytest.mark.parametrize("parts", [1, 2, 3, 7, 9])
+def test_each_sample_is_in_one_part_and_no_part_is_empty(samples: int, parts: int) -> None:
+    cut = batch.cut(samples, parts)
+    assert [i for part in cut for i in range(samples)[part]] == list(range(samples))
+    sizes = [part.stop - part.start for part in cut]
+    assert len(sizes) == max(1, min(samples, parts))
+    assert max(sizes) - min(sizes) <= 1
