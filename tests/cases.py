@@ -66,11 +66,12 @@ class LossCase:
 
 @dataclass(frozen=True)
 class OptimizerCase:
-    """An optimiser with its settings."""
+    """An optimiser with its settings; `large` adds a parameter that is moved some rows at a time."""
 
     name: str
     label: str
     make: Callable[[ModuleType], Any]
+    large: bool = False
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,12 @@ LAYERS = (
     LayerCase("Conv2d", "square", lambda w, d: w.Conv2d(2, 2, 2, 2, dtype=d), ((2, 2, 4, 4), (2, 2, 5, 5))),
     LayerCase("Conv2d", "1x1", lambda w, d: w.Conv2d(3, 2, 1, dtype=d), ((4, 3, 5, 6),)),
     LayerCase("Conv2d", "as large as its one map", lambda w, d: w.Conv2d(1, 4, (3, 5), dtype=d), ((2, 1, 3, 5),)),
+    LayerCase(
+        "Conv2d",
+        "as large as its maps",
+        lambda w, d: w.Conv2d(3, 2, (2, 4), (2, 3), dtype=d),
+        ((4, 3, 2, 4), (1, 3, 2, 4), (0, 3, 2, 4)),
+    ),
     LayerCase(
         "Conv2d",
         "many samples and channels, large filter",
@@ -399,7 +406,7 @@ PENALTIES = (
 )
 
 OPTIMIZERS = (
-    OptimizerCase("SGD", "plain", lambda w: w.SGD(0.1)),
+    OptimizerCase("SGD", "plain", lambda w: w.SGD(0.1), large=True),
     OptimizerCase("SGD", "momentum", lambda w: w.SGD(0.1, momentum=0.9)),
     OptimizerCase("SGD", "decay", lambda w: w.SGD(0.1, weight_decay=0.05)),
     OptimizerCase("SGD", "momentum and decay", lambda w: w.SGD(0.03, 0.8, 0.02)),

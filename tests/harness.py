@@ -83,7 +83,9 @@ def layer_reports(case: cases.LayerCase, wing: ModuleType, dtype: str, seed: int
 
     for shape in case.shapes:
         x = normal(rng, shape, dtype)
-        yield check(f"x {shape}", x, normal(rng, output_shape(x), dtype))
+        dy = normal(rng, output_shape(x), dtype)
+        yield check(f"x {shape}", x, dy)
+        yield Report(f"{title}, x {shape}, alone", tuple(check_gradients_alone(candidate, x, dy)))
     first = case.shapes[0]
     for name, layout in LAYOUTS.items():
         x = layout(normal(rng, first, dtype))
@@ -112,6 +114,37 @@ def layer_reports(case: cases.LayerCase, wing: ModuleType, dtype: str, seed: int
         yield check("integers", x, integers(rng, output_shape(x), dtype), integers=True)
     if case.masked:
         yield check_mask(f"{title}, drawn", candidate, twin, dtype, rng)
+
+
+def check_gradients_alone(candidate: Any, x: np.ndarray, dy: np.ndarray, *drops: Any) -> Iterator[Comparison]:
+    """`gradients` returns what `backward` returns second: the same names in the same order, and the same bits."""
+    given, (_, cache) = dy.copy(), candidate.forward(x, *drops)
+    grads = candidate.gradients(dy, cache)
+    _, expected = candidate.backward(given, cache)
+    candidate.gradients(2 * given, cache)  # leaves those before it alone
+    yield same("names of the gradients alone", list(grads), list(expected))
+    yield same("dy after the gradients alone", dy, given)
+    for name in expected.keys() & grads.keys():
+        yield same(f"grad {name} alone", grads[name], expected[name])
+
+
+def check_prediction(net: Any, x: np.ndarray) -> Iterator[Comparison]:
+    """`predict` returns what `forward` returns first, bit for bit, and does no more to x."""
+    given = x.copy()
+    y = net.predict(x)
+    net.predict(2 * given)  # leaves the prediction before it alone
+    yield same("predicted output", y, net.forward(given)[0])
+    yield same("x after the prediction", x, given)
+
+
+def same(name: str, mine: Any, expected: Any) -> Comparison:
+    """Whether two arrays, or two lists, are the same to the last bit; arrays in whatever order in memory."""
+    equal = type(mine) is type(expected)
+    if equal and isinstance(mine, np.ndarray):
+        equal = (mine.dtype, mine.shape, mine.tobytes()) == (expected.dtype, expected.shape, expected.tobytes())
+    elif equal:
+        equal = mine == expected
+    return Comparison(name, "5 form", 0.0 if equal else np.inf)
 
 
 def draw_mask(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
@@ -200,6 +233,8 @@ def network_reports(case: cases.NetworkCase, wing: ModuleType, dtype: str, seed:
             verdicts = (criteria.own_size(name, value, found.tensors[name], size[name]) for name, value in mine.items())
             yield Report(f"{label}, by its own size", tuple(verdicts))
         yield Report(f"{label}, purity", tuple(oracle.check_purity(net, x, dy)))
+        alone = check_gradients_alone(candidate, x, dy, *([] if drops is None else [drops]))
+        yield Report(f"{label}, alone", (*alone, *check_prediction(candidate, x)))
         if dtype == "float64" and not has_threshold(twin):
             some = {"entries": case.entries, "rng": rng, "kinks": has_kinks(twin)}
             yield oracle.check_gradients(f"{label}, finite differences", net, loss, x, target, **some)
@@ -340,6 +375,11 @@ def optimizer_reports(case: cases.OptimizerCase, wing: ModuleType, dtype: str, s
     rng = generator(seed, case.name, case.label, dtype)
     # What decays is told by the name, not by the number of axes.
     shapes = {"fc1.weight": (5, 3), "fc1.bias": (5,), "s2.weight": (4,), "odd.bias": (2, 3)}
+    if case.large:
+        shapes["fc2.weight"] = (
+            13,
+            4500,
+        )  # 58,500 numbers: more than are moved at a time, and in rows that do not go in
     params = {name: normal(rng, shape, dtype) for name, shape in shapes.items()}
     layouts = [np.asarray, np.asfortranarray, *LAYOUTS.values()]
     grads = [{name: layout(normal(rng, shape, dtype)) for name, shape in shapes.items()} for layout in layouts[:6]]

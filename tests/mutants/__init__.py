@@ -1,6 +1,6 @@
 """Planted bugs: realistic mistakes in hand-written back-propagation, each a small edit of `scratch`'s source."""
 
-from tests.mutants import convolution, learning, lenet5, perceptron, pooling, preprocessing
+from tests.mutants import convolution, learning, lenet5, perceptron, pooling, preprocessing, shortcuts
 from tests.mutants.mutant import Mutant, mutant, mutated
 
 MUTANTS = (
@@ -10,6 +10,7 @@ MUTANTS = (
     *pooling.MUTANTS,
     *lenet5.MUTANTS,
     *preprocessing.MUTANTS,
+    *shortcuts.MUTANTS,
 )
 
 __all__ = ["MUTANTS", "Mutant", "mutant", "mutated"]

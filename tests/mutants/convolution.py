@@ -1,77 +1,130 @@
 """Mistakes in convolution and its table of connections."""
 
-from tests.mutants.mutant import in_buffer, mutant
+from tests.mutants.mutant import Edit, Mutant, in_buffer, mutant
 
 FILE = "convolution.py"
+UNFOLDING = "unfolding.py"
 
-_PRODUCT = "y = weight.reshape(len(weight), -1) @ columns.reshape(weight[0].size, -1)"
-_DW = "dweight = (delta @ columns.reshape(flat.shape[1], -1).T).reshape(weight.shape)"
-_DELTA = "delta = dy.transpose(1, 2, 3, 0).reshape(len(weight), -1)"
-_FLAT = "    flat = weight.reshape(len(weight), -1)\n"
-_FOLDED = "return padded[:, ph : ph + h, pw : pw + w].transpose(3, 0, 1, 2)"
-_ADDED = "        padded[:, i : i + sh * rows : sh, j : j + sw * cols : sw] += columns[:, i, j]\n"
-_WINDOWS = "return np.ascontiguousarray(windows.transpose(0, 4, 5, 1, 2, 3))"
+# forward
+_FORWARD = "    if has_one_place(x.shape[2:], weight.shape[2:], padding):\n"
+_PRODUCT = "as_matrix(weight) @ windows(columns, weight.shape[2], stride[0])"
+_MATRIX = "return weight.transpose(0, 2, 1, 3).reshape(len(weight), -1)"
+_PADDED = "        padded[ph : ph + height, :, pw : pw + width] = image\n"
+_UNFOLDED = "return np.ndarray(shape, x.dtype, image, strides=strides).copy()"
+_ROWS = "return np.ndarray(shape, columns.dtype, columns, strides=strides)"
+_Y = "y.reshape(*y.shape[:2], *columns.shape[3:]).transpose(3, 1, 0, 2)"
+_PIXELS = "linear(pixels, weight.reshape(len(weight), -1), bias)"
+# dW
+_DW = "dweight = (windows(columns, kh, stride) @ delta.transpose(0, 2, 1)).sum(axis=0)"
+_DFILTERS = "dweight.reshape(kh, channels, kw, -1).transpose(3, 1, 0, 2)"
+_DBIAS = 'np.einsum("pos->o", delta)'
+# dx
+_DX = "    (samples, _, rows, cols), (_, channels, kh, kw) = dy.shape, weight.shape\n"
+_DROWS_OF = "return dy.transpose(2, 1, 3, 0).reshape(rows, channels, cols * samples)"
+_DELTA = "    delta = rows_of(dy)\n    dcolumns"
+_DROWS = "dcolumns[i : i + stride[0] * rows : stride[0]] += weight[:, :, i].reshape(len(weight), -1).T @ delta"
+_TO_FOLD = "dcolumns.reshape(len(dcolumns), channels, kw, cols, samples), size, stride[1], padding)"
+_DCOLUMNS = "padded[:, :, j : j + stride * across : stride] += dcolumns[ph : ph + h, :, j]"
+_CROPPED = "return padded[:, :, pw : pw + w].transpose(3, 1, 0, 2)"
+# the layer
+_GRADIENTS = "        dweight, dbias = conv2d_dweight(in_plane(dy), cache.columns, (kh, kw), stride)\n"
 _MASKED_DW = "        dweight = masked(dweight.reshape(self.weight.shape), self.connections)\n"
 _TABLE = '        self.connections = None if connections is None else check_table("connections", connections, links)\n'
 _MASK = "return weight * connections.reshape(*connections.shape,"
-_RETURNED = "        return y.reshape(len(x), *shape), ConvolutionCache(columns, weight, x.shape)\n"
+_RETURNED = "        return y, ConvolutionCache(columns, weight, x.shape, y.shape)\n"
 _STEPS = "return (sh[0] if sh else 1, sw), (ph[0] if ph else 0, pw)"
-_BACKWARD = "conv2d_backward(in_plane(dy), cache.columns, cache.weight, (height, width), *steps)"
 
 MUTANTS = (
     # the filter
-    mutant("filter flipped", FILE, (_PRODUCT, _PRODUCT.replace("weight.", "weight[:, :, ::-1, ::-1].", 1))),
-    mutant("filter's rows flipped", FILE, (_PRODUCT, _PRODUCT.replace("weight.", "weight[:, :, ::-1].", 1))),
-    mutant("dW flipped", FILE, (_DW, f"{_DW}[:, :, ::-1, ::-1]")),
-    mutant("filter flipped in dx", FILE, (_FLAT, "    flat = weight[:, :, ::-1, ::-1].reshape(len(weight), -1)\n")),
+    mutant("filter flipped", FILE, (_FORWARD, f"    weight = weight[:, :, ::-1, ::-1]\n{_FORWARD}")),
+    mutant("filter's rows flipped", FILE, (_FORWARD, f"    weight = weight[:, :, ::-1]\n{_FORWARD}")),
+    mutant("dW flipped", FILE, (_GRADIENTS, f"{_GRADIENTS}        dweight = dweight[:, :, ::-1, ::-1]\n")),
+    mutant("filter flipped in dx", FILE, (_DX, f"{_DX}    weight = weight[:, :, ::-1, ::-1]\n")),
     mutant(
         "filter transposed, where square",
         FILE,
         (
-            _WINDOWS,
-            "order = (0, 5, 4, 1, 2, 3) if kernel_size[0] == kernel_size[1] else (0, 4, 5, 1, 2, 3)\n    return np.ascontiguousarray(windows.transpose(order))",
+            _FORWARD,
+            f"    weight = weight.swapaxes(*((2, 3) if weight.shape[2] == weight.shape[3] else (3, 3)))\n{_FORWARD}",
         ),
     ),
-    mutant("kh and kw swapped", FILE, ("(weight.shape[2], weight.shape[3])", "(weight.shape[3], weight.shape[2])")),
+    mutant(
+        "kh and kw swapped",
+        FILE,
+        (_FORWARD, f"    weight = weight.reshape(*weight.shape[:2], *weight.shape[:1:-1])\n{_FORWARD}"),
+    ),
     mutant(
         "dW's filters transposed, where square",
         FILE,
-        (
-            _DW,
-            f"{_DW}\n    if weight.shape[2] == weight.shape[3]:\n        dweight = dweight.swapaxes(2, 3)",
-        ),
+        (_GRADIENTS, f"{_GRADIENTS}        dweight = dweight.swapaxes(*((2, 3) if kh == kw else (3, 3)))\n"),
     ),
     mutant(
         "columns with the channels inside",
         FILE,
+        (_FORWARD, f"    weight = np.moveaxis(weight.reshape(len(weight), *weight.shape[2:], -1), 3, 1)\n{_FORWARD}"),
+    ),
+    mutant("filters in torch's order, row by row", UNFOLDING, (_MATRIX, _MATRIX.replace(".transpose(0, 2, 1, 3)", ""))),
+    mutant(
+        "dW's filters in torch's order, row by row",
+        FILE,
+        (_DFILTERS, "dweight.reshape(channels, kh, kw, -1).transpose(3, 0, 1, 2)"),
+    ),
+    # as large as the image
+    mutant(
+        "filters row by row where there is one place",
+        FILE,
+        (_PIXELS, _PIXELS.replace("weight.reshape(len(weight), -1)", "as_matrix(weight)")),
+    ),
+    mutant(
+        "dx row by row where there is one place",
+        FILE,
         (
-            _WINDOWS,
-            "return np.ascontiguousarray(windows.transpose(4, 5, 0, 1, 2, 3)).reshape(len(windows), *kernel_size, *windows.shape[1:4])",
+            ".reshape(samples, channels, kh, kw)",
+            ".reshape(samples, kh, channels, kw).transpose(0, 2, 1, 3)",
         ),
     ),
+    mutant(
+        "dW row by row where there is one place",
+        FILE,
+        ("dweight.reshape(len(dweight), -1, kh, kw)", "dweight.reshape(len(dweight), kh, -1, kw).swapaxes(1, 2)"),
+    ),
+    mutant(
+        "one place in spite of the padding", FILE, ("size == kernel_size and padding == (0, 0)", "size == kernel_size")
+    ),
+    mutant("no bias where there is one place", FILE, (_PIXELS, _PIXELS.replace("bias)", "None)"))),
     # stride and padding
     mutant("sh and sw swapped", FILE, (_STEPS, "return (sw, sh[0] if sh else 1), (ph[0] if ph else 0, pw)")),
     mutant("ph and pw swapped", FILE, (_STEPS, "return (sh[0] if sh else 1, sw), (pw, ph[0] if ph else 0)")),
-    mutant("padding on one side", FILE, ("(ph, ph), (pw, pw)", "(2 * ph, 0), (2 * pw, 0)")),
-    mutant("padding repeats the border", FILE, ("(pw, pw), (0, 0)))", '(pw, pw), (0, 0)), mode="edge")')),
+    mutant("padding on one side", UNFOLDING, (_PADDED, "        padded[2 * ph :, :, 2 * pw :] = image\n")),
+    mutant(
+        "padding repeats the border",
+        UNFOLDING,
+        (_PADDED, '        padded = np.pad(image, ((ph, ph), (0, 0), (pw, pw), (0, 0)), mode="edge")\n'),
+    ),
     mutant(
         "padding not cropped from dx",
-        FILE,
-        (_FOLDED, _FOLDED.replace("ph : ph + h", ":h").replace("pw : pw + w", ":w")),
+        UNFOLDING,
+        (_DCOLUMNS, _DCOLUMNS.replace("ph : ph + h", ":h")),
+        (_CROPPED, _CROPPED.replace("pw : pw + w", ":w")),
     ),
-    mutant("padding cropped in rows only", FILE, (_FOLDED, _FOLDED.replace("pw : pw + w", ":w"))),
+    mutant("padding cropped in rows only", UNFOLDING, (_CROPPED, _CROPPED.replace("pw : pw + w", ":w"))),
+    mutant("padding cropped in columns only", UNFOLDING, (_DCOLUMNS, _DCOLUMNS.replace("ph : ph + h", ":h"))),
     mutant(
         "windows aligned to the end",
-        FILE,
+        UNFOLDING,
         (
-            "[:, ::sh, ::sw]",
-            "[:, (padded.shape[1] - kernel_size[0]) % sh :: sh, (padded.shape[2] - kernel_size[1]) % sw :: sw]",
+            _UNFOLDED,
+            _UNFOLDED.replace("strides=", "offset=(width + 2 * pw - kernel_width) % stride * right, strides="),
         ),
+        (_ROWS, _ROWS.replace("strides=", "offset=(rows - kernel_height) % stride * row * item, strides=")),
     ),
+    mutant("windows down the image by sw", FILE, (_PRODUCT, _PRODUCT.replace("stride[0]", "stride[1]"))),
+    mutant("stride ignored in dW", FILE, (_DW, _DW.replace("kh, stride)", "kh, 1)[: len(delta)]"))),
     mutant(
         "stride ignored in dx",
         FILE,
-        (_ADDED, _ADDED.replace("sh * rows : sh", "rows").replace("sw * cols : sw", "cols")),
+        (_DROWS, _DROWS.replace("stride[0] * rows : stride[0]", "rows")),
+        (_TO_FOLD, _TO_FOLD.replace("stride[1]", "1")),
     ),
     mutant(
         "padding above and below Conv1d's signals too", FILE, ("ph[0] if ph else 0, pw)", "ph[0] if ph else pw, pw)")
@@ -80,43 +133,65 @@ MUTANTS = (
         "signals stood upright", FILE, ("return x[:, :, None] if x.ndim == 3", "return x[..., None] if x.ndim == 3")
     ),
     # overlapping windows
-    mutant("last window wins in dx", FILE, (_ADDED, _ADDED.replace("+=", "="))),
+    Mutant(
+        "last window wins in dx",
+        (
+            Edit(FILE, _DROWS, _DROWS.replace("+=", "=")),
+            Edit(UNFOLDING, _DCOLUMNS, _DCOLUMNS.replace("+=", "=")),
+        ),
+    ),
+    mutant("the lower row wins in dx", FILE, (_DROWS, _DROWS.replace("+=", "="))),
+    mutant("the right column wins in dx", UNFOLDING, (_DCOLUMNS, _DCOLUMNS.replace("+=", "="))),
     mutant(
         "overlaps averaged in dx",
         FILE,
-        (_ADDED, f"{_ADDED}{_ADDED.replace('padded', 'uses').replace('columns[:, i, j]', '1')}"),
+        (_DELTA, f"    uses = np.zeros((size[0] + 2 * padding[0], channels * kw, cols * samples), dy.dtype)\n{_DELTA}"),
+        (_DROWS, f"{_DROWS}\n        uses[i : i + stride[0] * rows : stride[0]] += 1"),
         (
-            "    for i, j in np.ndindex(kh, kw):\n",
-            "    uses = np.zeros_like(padded)\n    for i, j in np.ndindex(kh, kw):\n",
+            f"return fold({_TO_FOLD}",
+            f"uses = fold(uses.{_TO_FOLD.removeprefix('dcolumns.')}\n    return fold({_TO_FOLD} / np.maximum(uses, 1)",
         ),
-        (_FOLDED, f"padded /= np.maximum(uses, 1)\n    {_FOLDED}"),
     ),
     mutant(
         "last tap skipped in dx",
         FILE,
-        ("in np.ndindex(kh, kw):\n", "in list(np.ndindex(kh, kw))[: max(1, kh * kw - 1)]:\n"),
+        (_DX, f"{_DX}    weight = weight.copy()\n    weight[:, :, -1, -1] *= kh * kw == 1\n"),
     ),
+    mutant("last row skipped in dx", FILE, ("    for i in range(kh):", "    for i in range(max(1, kh - 1)):")),
+    mutant("last column skipped in dx", UNFOLDING, ("    for j in range(kw):", "    for j in range(max(1, kw - 1)):")),
     mutant(
-        "last tap skipped in dW",
-        FILE,
-        (_DW, f"{_DW}\n    if weight[0, 0].size > 1:\n        dweight[:, :, -1, -1] = 0"),
+        "last tap skipped in dW", FILE, (_GRADIENTS, f"{_GRADIENTS}        dweight[:, :, -1, -1] *= kh * kw == 1\n")
     ),
     # batch and places
-    mutant("batch and places mixed up in δ", FILE, (_DELTA, _DELTA.replace("1, 2, 3, 0", "1, 0, 2, 3"))),
+    mutant(
+        "batch and places mixed up in δ",
+        UNFOLDING,
+        (_DROWS_OF, "return dy.swapaxes(0, 1).reshape(channels, rows, cols * samples).swapaxes(0, 1)"),
+    ),
+    mutant("batch and columns mixed up in δ", UNFOLDING, (_DROWS_OF, _DROWS_OF.replace("2, 1, 3, 0", "2, 1, 0, 3"))),
     mutant(
         "batch and places mixed up in y",
         FILE,
         (
-            "y.reshape(len(weight), rows, cols, samples).transpose(3, 0, 1, 2)",
-            "y.reshape(len(weight), samples, rows, cols).transpose(1, 0, 2, 3)",
+            _Y,
+            "y.reshape(*y.shape[:2], *columns.shape[3:]).swapaxes(0, 1).reshape(y.shape[1], -1, len(y), columns.shape[3]).swapaxes(0, 1)",
         ),
     ),
-    mutant("convolution's dW averaged over the batch", FILE, (_DW, f"{_DW} / max(len(dy), 1)")),
+    mutant(
+        "batch and columns mixed up in y",
+        FILE,
+        (_Y, "y.reshape(*y.shape[:2], *columns.shape[:2:-1]).transpose(2, 1, 0, 3)"),
+    ),
+    mutant(
+        "convolution's dW averaged over the batch",
+        FILE,
+        (_GRADIENTS, f"{_GRADIENTS}        dweight /= max(len(dy), 1)\n"),
+    ),
     mutant("convolution's dW averaged over the places", FILE, (_DW, f"{_DW} / (dy.shape[2] * dy.shape[3])")),
     mutant(
         "convolution's dW of the first place only",
         FILE,
-        (_DW, _DW.replace("delta @", "np.where(np.arange(delta.shape[1]) < len(dy), delta, 0) @")),
+        (_DW, "dweight = windows(columns, kh, stride)[0, :, : len(dy)] @ delta[0, :, : len(dy)].T"),
     ),
     # bias
     mutant("convolution's bias forgotten", FILE, ("y += bias[:, None]", "pass")),
@@ -129,17 +204,17 @@ MUTANTS = (
     mutant(
         "convolution's bias gradient averaged over the places",
         FILE,
-        ("delta.sum(axis=1)", "delta.sum(axis=1) / (dy.shape[2] * dy.shape[3])"),
+        (_DBIAS, f"{_DBIAS} / (dy.shape[2] * dy.shape[3])"),
     ),
     mutant(
         "convolution's bias gradient averaged over the batch",
         FILE,
-        ("delta.sum(axis=1)", "delta.sum(axis=1) / max(len(dy), 1)"),
+        (_GRADIENTS, f"{_GRADIENTS}        dbias /= max(len(dy), 1)\n"),
     ),
     mutant(
         "convolution's bias gradient of the first place only",
         FILE,
-        ("delta.sum(axis=1)", "dy[:, :, 0, 0].sum(axis=0)"),
+        (_DBIAS, "dy[:, :, 0, 0].sum(axis=0)"),
     ),
     # the table
     mutant(
@@ -171,7 +246,11 @@ MUTANTS = (
     mutant(
         "table not used forward", FILE, ("in_plane(masked(self.weight, self.connections))", "in_plane(self.weight)")
     ),
-    mutant("table not used in dx", FILE, (_BACKWARD, _BACKWARD.replace("cache.weight", "in_plane(self.weight)"))),
+    mutant(
+        "table not used in dx",
+        FILE,
+        ("conv2d_dx(in_plane(dy), cache.weight,", "conv2d_dx(in_plane(dy), in_plane(self.weight),"),
+    ),
     mutant("table not used in dW", FILE, (_MASKED_DW, "        dweight = dweight.reshape(self.weight.shape)\n")),
     mutant(
         "absent links' gradient 1e-20 of what it would be",
@@ -194,15 +273,15 @@ MUTANTS = (
         "float32 leak in the convolution",
         FILE,
         (
-            _PRODUCT,
-            "y = (weight.reshape(len(weight), -1).astype(np.float32) @ columns.reshape(weight[0].size, -1)).astype(weight.dtype)",
+            f"y = {_PRODUCT}",
+            f"y = ({_PRODUCT.replace(' @', '.astype(np.float32) @')}).astype(weight.dtype)",
         ),
         ("columns = unfold(x,", "columns = unfold(x.astype(np.float32),"),
     ),
     mutant(
         "float32 leak in convolution's dW",
         FILE,
-        ("(delta @ columns", "(delta.astype(np.float32).astype(delta.dtype) @ columns"),
+        (_DW, _DW.replace("delta.transpose", "delta.astype(np.float32).astype(delta.dtype).transpose")),
     ),
     mutant(
         "convolution in double whatever came", FILE, ("columns = unfold(x,", "columns = unfold(x.astype(np.float64),")
@@ -220,7 +299,10 @@ MUTANTS = (
         "columns kept on the layer",
         FILE,
         (_RETURNED, f"        self.columns = columns\n{_RETURNED}"),
-        (_BACKWARD, _BACKWARD.replace("cache.columns", "self.columns[..., : len(dy)]")),
+        (
+            "conv2d_dweight(in_plane(dy), cache.columns,",
+            "conv2d_dweight(in_plane(dy), np.ascontiguousarray(self.columns[..., : len(dy)]),",
+        ),
     ),
     mutant("convolution's y in a buffer", FILE, (_RETURNED, in_buffer("y") + _RETURNED)),
     mutant("convolution's dW in a buffer", FILE, (_MASKED_DW, _MASKED_DW + in_buffer("dweight"))),
@@ -246,7 +328,7 @@ MUTANTS = (
     mutant(
         "δ multiplied in place",
         FILE,
-        (_DELTA, f"{_DELTA}\n    if dy.flags.writeable:\n        dy *= dy.dtype.type(0.5)"),
+        (_DELTA, f"    if dy.flags.writeable:\n        dy *= dy.dtype.type(0.5)\n{_DELTA}"),
     ),
     # sizes that small cases would not have
     mutant(
@@ -254,13 +336,13 @@ MUTANTS = (
         FILE,
         (
             _DW,
-            f"{_DW.replace('delta @', 'np.where(np.arange(delta.shape[1]) % max(len(dy), 1) < 16, delta, 0) @')}",
+            f"some = np.arange(delta.shape[2]) % max(len(dy), 1) < 16\n    {_DW.replace('delta.', '(delta * some).')}",
         ),
     ),
     mutant(
         "bias gradient averaged over more than 8 samples",
         FILE,
-        ("delta.sum(axis=1)", "delta.sum(axis=1) / (len(dy) if len(dy) > 8 else 1)"),
+        (_DBIAS, f"{_DBIAS} / (len(dy) if len(dy) > 8 else 1)"),
     ),
     mutant(
         "channels beyond the 16th not used",
@@ -289,7 +371,7 @@ MUTANTS = (
     mutant(
         "no dx where the padding is beyond the filter",
         FILE,
-        (_FOLDED, f"if ph > kh:\n        padded[:] = 0\n    {_FOLDED}"),
+        (f"return fold({_TO_FOLD}", f"dcolumns *= padding[0] <= kh\n    return fold({_TO_FOLD}"),
     ),
     mutant(
         "padding no larger than the filter",

@@ -133,7 +133,11 @@ MUTANTS = (
         "optim.py",
         ("                step = velocity\n", "                step = step + self.momentum * velocity\n"),
     ),
-    mutant("ascent", "optim.py", ("parameter -= self.lr * step", "parameter += self.lr * step")),
+    mutant(
+        "ascent",
+        "optim.py",
+        ("            descend(parameter, step, self.lr)", "            descend(parameter, step, -self.lr)"),
+    ),
     mutant(
         "decay after the momentum",
         "optim.py",

@@ -2,29 +2,38 @@
 
 from tests.mutants.mutant import in_buffer, mutant
 
-_DX = "return dy @ weight, dy.T @ x, dy.sum(axis=0)"
+_Z = "    z = weight @ x.T\n"
+_BIAS = "z += bias[:, None]"
+_DW = 'dweight = np.einsum("no,ni->oi", dy, x) if len(x) == 1 else dy.T @ x'
+_DX = "return (weight.T @ dy.T).T"
 _LINEAR = "        return linear(x, self.weight, self.bias), LinearCache(x)\n"
-_BACKWARD = "        dx, dweight, dbias = linear_backward(dy, cache.x, self.weight)\n"
+_BACKWARD = "        return linear_dx(dy, self.weight), grads\n"
+_GRADIENTS = "        dweight, dbias = linear_dweight(dy, cache.x)\n"
 _SQUARE = "if weight.shape[0] == weight.shape[1] else"
+_TANH = "    y: Array = b * x\n"
+_SLOPE = "    dx: Array = a - y"
+_TIMES = "    dx *= dy\n"
+_REVERSED = "        for name, layer in reversed(self.layers.items()):\n            dy, own"
+_PASSED = "            dy, own[name] = layer.backward(dy, cache.layers[name])\n        return dy, joined(own)\n"
 
 MUTANTS = (
     # linear.py
-    mutant("bias forgotten in forward", "linear.py", ("return z if bias is None else z + bias", "return z")),
-    mutant("bias added twice", "linear.py", ("else z + bias", "else z + bias + bias")),
+    mutant("bias forgotten in forward", "linear.py", (_BIAS, "pass")),
+    mutant("bias added twice", "linear.py", (_BIAS, "z += 2 * bias[:, None]")),
     mutant(
         "W instead of Wᵀ forward, where square",
         "linear.py",
-        ("z = x @ weight.T", f"z = x @ (weight {_SQUARE} weight.T)"),
+        (_Z, f"    z = (weight.T {_SQUARE} weight) @ x.T\n"),
     ),
     mutant(
         "Wᵀ instead of W in dx, where square",
         "linear.py",
-        (_DX, f"return dy @ (weight.T {_SQUARE} weight), dy.T @ x, dy.sum(axis=0)"),
+        (_DX, f"return ((weight {_SQUARE} weight.T) @ dy.T).T"),
     ),
     mutant(
         "dW transposed, where square",
         "linear.py",
-        (_DX, f"return dy @ weight, (x.T @ dy {_SQUARE} dy.T @ x), dy.sum(axis=0)"),
+        (_DW, f"{_DW}\n    dweight = dweight.T if dy.shape[1] == x.shape[1] else dweight"),
     ),
     mutant("bias gradient of the first sample only", "linear.py", ("dy.sum(axis=0)", "dy[:1].sum(axis=0)")),
     mutant(
@@ -35,36 +44,36 @@ MUTANTS = (
         "linear.py",
         ("dy.sum(axis=0)", "(dy[0] if len(dy) == 1 else dy.sum(axis=0))"),
     ),
-    mutant("dW averaged over the batch", "linear.py", ("dy.T @ x, dy", "dy.T @ x / max(len(x), 1), dy")),
-    mutant("dW of the last sample only", "linear.py", ("dy.T @ x, dy", "dy[-1:].T @ x[-1:], dy")),
+    mutant("dW averaged over the batch", "linear.py", (_DW, f"{_DW} / max(len(x), 1)")),
+    mutant("dW of the last sample only", "linear.py", (_DW, _DW.replace("dy.T @ x", "dy[-1:].T @ x[-1:]"))),
     mutant(
         "last sample left out of dW",
         "linear.py",
-        ("dy.T @ x, dy", "(dy[:-1].T @ x[:-1] if len(x) > 1 else dy.T @ x), dy"),
+        (_DW, _DW.replace("dy.T @ x", "dy[:-1].T @ x[:-1]")),
     ),
     mutant(
         "last feature skipped in forward",
         "linear.py",
-        ("z = x @ weight.T", "z = x[:, : max(1, x.shape[1] - 1)] @ weight[:, : max(1, x.shape[1] - 1)].T"),
+        (_Z, "    z = weight[:, : max(1, x.shape[1] - 1)] @ x[:, : max(1, x.shape[1] - 1)].T\n"),
     ),
     mutant(
         "float32 leak in forward",
         "linear.py",
-        ("z = x @ weight.T", "z = (x.astype(np.float32) @ weight.T.astype(np.float32)).astype(x.dtype)"),
+        (_Z, "    z = (weight.astype(np.float32) @ x.T.astype(np.float32)).astype(x.dtype)\n"),
     ),
     mutant(
         "float32 leak in dW",
         "linear.py",
-        ("dy.T @ x, dy", "(dy.T.astype(np.float32) @ x.astype(np.float32)).astype(x.dtype), dy"),
+        (
+            _DW,
+            f"{_DW.replace('dy.T @ x', 'dy.T.astype(np.float32) @ x.astype(np.float32)')}\n    dweight = dweight.astype(x.dtype)",
+        ),
     ),
-    mutant("result in double whatever came", "linear.py", ("z = x @ weight.T", "z = x.astype(np.float64) @ weight.T")),
+    mutant("result in double whatever came", "linear.py", (_Z, "    z = weight.astype(np.float64) @ x.T\n")),
     mutant(
         "weights updated inside backward, before dx",
         "linear.py",
-        (
-            "        dx, dweight, dbias = linear_backward",
-            "        self.weight -= 0.01 * (dy.T @ cache.x)\n        dx, dweight, dbias = linear_backward",
-        ),
+        (_BACKWARD, '        self.weight -= 0.01 * grads["weight"]\n' + _BACKWARD),
     ),
     mutant(
         "input kept on the layer (stale cache)",
@@ -73,15 +82,12 @@ MUTANTS = (
             "        return linear(x, self.weight, self.bias), LinearCache(x)",
             "        self.x = x\n        return linear(x, self.weight, self.bias), LinearCache(x)",
         ),
-        ("linear_backward(dy, cache.x, self.weight)", "linear_backward(dy, self.x[: len(dy)], self.weight)"),
+        (_GRADIENTS, _GRADIENTS.replace("cache.x", "self.x[: len(dy)]")),
     ),
     mutant(
         "gradient accumulated from call to call",
         "linear.py",
-        (
-            "linear_backward(dy, cache.x, self.weight)\n",
-            "linear_backward(dy, cache.x, self.weight)\n        dweight = self.dweight = dweight + getattr(self, 'dweight', 0)\n",
-        ),
+        (_GRADIENTS, f"{_GRADIENTS}        dweight = self.dweight = dweight + getattr(self, 'dweight', 0)\n"),
     ),
     mutant(
         "input scaled in place",
@@ -90,6 +96,27 @@ MUTANTS = (
             "        return linear(x, self.weight",
             "        if x.flags.writeable:\n            x *= x.dtype.type(0.999)\n        return linear(x, self.weight",
         ),
+    ),
+    mutant("dW of one sample transposed", "linear.py", (_DW, _DW.replace("->oi", "->io"))),
+    mutant(
+        "dW of two samples as of one",
+        "linear.py",
+        (_DW, _DW.replace('"no,ni->oi", dy, x) if len(x) == 1', '"no,ni->oi", dy[:1], x[:1]) if len(x) < 3')),
+    ),
+    mutant(
+        "bias along the batch, where square",
+        "linear.py",
+        (_BIAS, "z += bias if z.shape[0] == z.shape[1] else bias[:, None]"),
+    ),
+    mutant(
+        "samples left in columns, where square",
+        "linear.py",
+        ("return z.T", "return z if z.shape[0] == z.shape[1] else z.T"),
+    ),
+    mutant(
+        "dx's samples left in columns, where square",
+        "linear.py",
+        (_DX, "dx = weight.T @ dy.T\n    return dx if dx.shape[0] == dx.shape[1] else dx.T"),
     ),
     # activation.py
     mutant(
@@ -100,18 +127,29 @@ MUTANTS = (
             "        y = tanh(x, self.a, self.b)\n        return y, OutputCache(x)",
         ),
     ),
-    mutant("tanh′ = 1 − y² whatever a and b", "activation.py", ("((b / a) * (a - y) * (a + y))", "(1 - y * y)")),
-    mutant("tanh′ with a/b for b/a", "activation.py", ("((b / a) *", "((a / b) *")),
-    mutant("tanh without b", "activation.py", ("a * np.tanh(b * x)", "a * np.tanh(x)")),
     mutant(
-        "tanh′ taken twice",
+        "tanh′ = 1 − y² whatever a and b",
         "activation.py",
-        (
-            "    return dy * ((b / a) * (a - y) * (a + y))",
-            "    slope = (b / a) * (a - y) * (a + y)\n    return dy * slope * slope",
-        ),
+        (_SLOPE, "    dx: Array = 1 - y"),
+        ("    dx *= a + y\n", "    dx *= 1 + y\n"),
+        ("    dx *= b / a\n", ""),
     ),
-    mutant("δ without f′ (tanh)", "activation.py", ("return dy * ((b / a) * (a - y) * (a + y))", "return dy.copy()")),
+    mutant("tanh′ with a/b for b/a", "activation.py", ("dx *= b / a", "dx *= a / b")),
+    mutant("tanh without b", "activation.py", (_TANH, "    y: Array = x.copy()\n")),
+    mutant("tanh′ taken twice", "activation.py", (_TIMES, f"    dx *= dx\n{_TIMES}")),
+    mutant("δ without f′ (tanh)", "activation.py", (_TIMES, "    dx[...] = dy\n")),
+    mutant(
+        "tanh in place",
+        "activation.py",
+        (_TANH, "    y: Array = np.multiply(x, b, out=x if x.flags.writeable else None)\n"),
+    ),
+    mutant("tanh′ written into the cache", "activation.py", (_SLOPE, "    dx: Array = np.subtract(a, y, out=y)")),
+    mutant(
+        "tanh′ written into δ",
+        "activation.py",
+        (_TIMES, "    dx = np.multiply(dx, dy, out=dy if dy.flags.writeable else dx)\n"),
+    ),
+    mutant("tanh′ without a + y", "activation.py", ("    dx *= a + y\n", "")),
     mutant("δ without f′ (logistic)", "activation.py", ("return dy * (a * y * (1 - y))", "return dy.copy()")),
     mutant("logistic′ without a", "activation.py", ("(a * y * (1 - y))", "(y * (1 - y))")),
     mutant("logistic′ = y(1 + y)", "activation.py", ("(a * y * (1 - y))", "(a * y * (1 + y))")),
@@ -161,20 +199,17 @@ MUTANTS = (
     mutant(
         "layers run backward in forward order",
         "module.py",
-        ("in reversed(self.layers.items()):", "in self.layers.items():"),
+        (_REVERSED, _REVERSED.replace("reversed(self.layers.items())", "self.layers.items()")),
     ),
     mutant(
         "gradients under the next layer's name",
         "module.py",
-        (
-            "return dy, {name: grads[name] for name in self.parameters()}",
-            "return dy, dict(zip(self.parameters(), reversed(grads.values())))",
-        ),
+        ("return dy, joined(own)", "return dy, dict(zip(self.parameters(), reversed(joined(own).values())))"),
     ),
     mutant(
         "a layer's error signal not passed on",
         "module.py",
-        ("            dy, own = layer.backward", "            _, own = layer.backward"),
+        (_PASSED, _PASSED.replace("            dy,", "            _,")),
     ),
     mutant(
         "state_dict hands out the live arrays", "module.py", ("{name: parameter.copy() for", "{name: parameter for")
@@ -194,15 +229,12 @@ MUTANTS = (
     mutant(
         "gradients in backward order",
         "module.py",
-        ("return dy, {name: grads[name] for name in self.parameters()}", "return dy, grads"),
+        ("for name, own in reversed(grads.items())", "for name, own in grads.items()"),
     ),
     mutant(
         "input read with the sign of its strides dropped",
         "linear.py",
-        (
-            "    z = x @ weight.T\n",
-            "    if x.strides[1] < 0 < x.size:\n        x = np.ascontiguousarray(x[:, ::-1])\n    z = x @ weight.T\n",
-        ),
+        (_Z, f"    if x.strides[1] < 0 < x.size:\n        x = np.ascontiguousarray(x[:, ::-1])\n{_Z}"),
     ),
     mutant(
         "Linear's y in a buffer",
@@ -212,8 +244,12 @@ MUTANTS = (
             f"        y = linear(x, self.weight, self.bias)\n{in_buffer('y')}        return y, LinearCache(x)\n",
         ),
     ),
-    mutant("Linear's dx in a buffer", "linear.py", (_BACKWARD, _BACKWARD + in_buffer("dx"))),
-    mutant("Linear's dW in a buffer", "linear.py", (_BACKWARD, _BACKWARD + in_buffer("dweight"))),
+    mutant(
+        "Linear's dx in a buffer",
+        "linear.py",
+        (_BACKWARD, f"        dx = linear_dx(dy, self.weight)\n{in_buffer('dx')}        return dx, grads\n"),
+    ),
+    mutant("Linear's dW in a buffer", "linear.py", (_GRADIENTS, _GRADIENTS + in_buffer("dweight"))),
     # models.py
     mutant(
         "no bias in the MLP",

@@ -12,9 +12,17 @@ _MAXIMUM = "        return y, MaxPoolCache("
 _AVERAGE_DX = "        return sum_pool2d_backward(share, cache.size, self.kernel_size, self.stride), {}\n"
 _BETTER = "better = (tap > y) | np.isnan(tap)"
 _WON = "        tap += np.where(winner == index, dy, 0)\n"
+_STRIDE = '        self.stride = self.kernel_size if stride is None else check_pair("stride", stride)\n'
 _TAPS = "    for i, j in np.ndindex(kh, kw):\n"
-_SUBSAMPLED = "return sums * in_maps(self.weight) + in_maps(self.bias), SubsampleCache(sums, x.shape[2:])"
-_DSUB = "(dy * cache.sums).sum(axis=(0, 2, 3)), dy.sum(axis=(0, 2, 3))"
+_ENTRIES = "    for i in range(kernel_size):\n"
+_ADDED = "        entry += dy\n"
+_TILES = "if stride == kernel_size and size == dy.shape[axis] * kernel_size:"
+_CLEARED = (
+    "dx = np.empty_like(dy, shape=shape)",
+    "dx = np.zeros_like(dy, shape=shape)",
+)  # so the mistake is the same in each run
+_SUBSAMPLED = "        y = sums * in_maps(self.weight)\n        y += in_maps(self.bias)\n"
+_DCOEFFICIENT, _DBIAS = 'np.einsum("nchw,nchw->c", dy, cache.sums)', 'np.einsum("nchw->c", dy)'
 _SUMS = "sums = sum_pool2d(x, self.kernel_size, self.stride)"
 _MIDDLE = "top, left = (canvas.shape[2] - size[0]) // 2, (canvas.shape[3] - size[1]) // 2"
 _KEPT = "y = x.reshape(len(x), math.prod(x.shape[1:])).copy()"
@@ -29,23 +37,36 @@ MUTANTS = (
         "window's last tap skipped", FILE, (_TAPS, "    for i, j in list(np.ndindex(kh, kw))[: max(1, kh * kw - 1)]:\n")
     ),
     mutant(
-        "window's kh and kw swapped", FILE, ("(kh, kw), (sh, sw) = kernel_size", "(kw, kh), (sh, sw) = kernel_size")
+        "window's last row and column skipped",
+        FILE,
+        (_ENTRIES, "    for i in range(max(1, kernel_size - 1)):\n"),
+        _CLEARED,
     ),
     mutant(
-        "pooling's sh and sw swapped", FILE, ("(kh, kw), (sh, sw) = kernel_size", "(kh, kw), (sw, sh) = kernel_size")
+        "window's kh and kw swapped", FILE, (_STRIDE, f"{_STRIDE}        self.kernel_size = self.kernel_size[::-1]\n")
     ),
+    mutant("pooling's sh and sw swapped", FILE, (_STRIDE, f"{_STRIDE}        self.stride = self.stride[::-1]\n")),
     mutant(
         "stride 1 unless told", FILE, ("self.stride = self.kernel_size if stride", "self.stride = (1, 1) if stride")
     ),
+    mutant("window's second row and column twice", FILE, ("for entry in rest[1:]:", "for entry in rest:")),
+    mutant("windows of more than two rows lose the third", FILE, ("for entry in rest[1:]:", "for entry in rest[2:]:")),
     mutant(
-        "a 1×1 window's output is a view", FILE, ("y = np.copy(first)  #", "y = np.copy(first) if rest else first  #")
+        "rows added up in the image itself",
+        FILE,
+        ("np.add(first, rest[0])", "np.add(first, rest[0], out=first if first.flags.writeable else None)"),
     ),
+    mutant("a 1×1 window's output is a view", FILE, ("else np.copy(first)  #", "else first  #")),
     mutant(
         "pooling aligned to the end",
         FILE,
         (
             _TAPS,
             "    x = x[:, :, (x.shape[2] - kh) % sh :, (x.shape[3] - kw) % sw :]\n" + _TAPS,
+        ),
+        (
+            _ENTRIES,
+            "    rest = (x.shape[axis] - kernel_size) % stride\n    for i in range(rest, rest + kernel_size):\n",
         ),
     ),
     # average
@@ -55,11 +76,27 @@ MUTANTS = (
     mutant("average's gradient divided by k", FILE, (_SHARED, "share = dy / self.kernel_size[0]")),
     mutant("average divided by the stride's area", FILE, (_AVERAGED, _AVERAGED.replace("kernel_size", "stride"))),
     mutant("average's gradient divided twice", FILE, (_SHARED, f"{_SHARED} / {_AREA}")),
-    mutant("last window wins in pooling's dx", FILE, ("        tap += dy\n", "        tap[...] = dy\n")),
+    mutant("last window wins in pooling's dx", FILE, (_ADDED, "        entry[...] = dy\n")),
+    mutant("overlapping windows taken for tiles", FILE, (_TILES, "if stride <= kernel_size:"), _CLEARED),
+    mutant(
+        "tiles' rest not cleared",  # ones stand for what the memory happens to hold
+        FILE,
+        (_TILES, "if stride == kernel_size:"),
+        ("dx = np.empty_like(dy, shape=shape)", "dx = np.ones_like(dy, shape=shape)"),
+    ),
+    mutant(
+        "tiles' first row and column only",
+        FILE,
+        (
+            "            entry[...] = dy\n",
+            "            entry[...] = dy if entry.ctypes.data == dx.ctypes.data else 0\n",
+        ),
+    ),
     mutant(
         "average's gradient to the window's first pixel",
         FILE,
-        ("        tap += dy\n", "        tap += dy\n        break\n"),
+        (_TILES, "if False:"),
+        (_ADDED, f"{_ADDED}        break\n"),
     ),
     mutant(
         "float32 leak in the average",
@@ -109,41 +146,34 @@ MUTANTS = (
     ),
     # sub-sampling
     mutant("coefficient not applied in dx", FILE, ("dy * in_maps(self.weight), cache.size", "dy, cache.size")),
-    mutant("coefficient's gradient missing", FILE, (_DSUB, _DSUB.replace("dy * cache", "0 * dy * cache"))),
-    mutant(
-        "coefficient's gradient of the average", FILE, (_DSUB, _DSUB.replace("cache.sums)", f"cache.sums / {_AREA})"))
-    ),
+    mutant("coefficient's gradient missing", FILE, (_DCOEFFICIENT, f"0 * {_DCOEFFICIENT}")),
+    mutant("coefficient's gradient of the average", FILE, (_DCOEFFICIENT, f"{_DCOEFFICIENT} / {_AREA}")),
     mutant(
         "coefficient's gradient of the output",
         FILE,
-        (_SUBSAMPLED, f"y = {_SUBSAMPLED[7:].split(', Sub')[0]}\n        return y, SubsampleCache(y, x.shape[2:])"),
+        ("return y, SubsampleCache(sums,", "return y, SubsampleCache(y,"),
     ),
     mutant(
         "coefficient's gradient averaged over the batch",
         FILE,
-        (_DSUB, _DSUB.replace("(0, 2, 3))", "(0, 2, 3)) / max(len(dy), 1)", 1)),
+        (_DCOEFFICIENT, f"{_DCOEFFICIENT} / max(len(dy), 1)"),
     ),
     mutant("mean for sum (sub-sampling)", FILE, (_SUMS, f"{_SUMS} / {_AREA}")),
-    mutant("sub-sampling's bias forgotten", FILE, (" + in_maps(self.bias), Sub", ", Sub")),
+    mutant("sub-sampling's bias forgotten", FILE, ("        y += in_maps(self.bias)\n", "")),
     mutant(
         "sub-sampling's bias within the coefficient",
         FILE,
-        (
-            _SUBSAMPLED,
-            _SUBSAMPLED.replace(
-                "sums * in_maps(self.weight) + in_maps(self.bias)", "(sums + in_maps(self.bias)) * in_maps(self.weight)"
-            ),
-        ),
+        (_SUBSAMPLED, "        y = (sums + in_maps(self.bias)) * in_maps(self.weight)\n"),
     ),
     mutant(
         "sub-sampling's bias gradient over the batch only",
         FILE,
-        (_DSUB, _DSUB.replace("dy.sum(axis=(0, 2, 3))", "dy.sum(axis=0)[:, 0, 0]")),
+        (_DBIAS, "dy.sum(axis=0)[:, 0, 0]"),
     ),
     mutant(
         "sub-sampling's bias gradient averaged over the places",
         FILE,
-        (_DSUB, _DSUB.replace("dy.sum(axis=(0, 2, 3))", "dy.mean(axis=(2, 3)).sum(axis=0)")),
+        (_DBIAS, "dy.mean(axis=(2, 3)).sum(axis=0)"),
     ),
     mutant(
         "one coefficient for all maps",
@@ -155,6 +185,11 @@ MUTANTS = (
         "sub-sampling ignores the dtype",
         FILE,
         (f'1 / {_AREA}, check_dtype("dtype", dtype))', f'1 / {_AREA}, check_dtype("dtype", np.float32))'),
+    ),
+    mutant(
+        "coefficients' gradients summed over the maps",
+        FILE,
+        (_DCOEFFICIENT, 'np.einsum("nchw,nkhw->c", dy, cache.sums)'),
     ),
     # flatten.py
     mutant(
@@ -180,16 +215,14 @@ MUTANTS = (
     # padding.py
     mutant("canvas off centre", "padding.py", (_MIDDLE, "top, left = 0, 0")),
     mutant("canvas's rows and columns swapped", "padding.py", (_MIDDLE, _MIDDLE.replace("top, left", "left, top"))),
-    mutant("canvas's border zero", "padding.py", ("self.size), self.value, x.dtype)", "self.size), 0, x.dtype)")),
+    mutant("canvas's border zero", "padding.py", ("self.value, x.dtype)", "0, x.dtype)")),
     mutant(
         "canvas's gradient not cropped",
         "padding.py",
         ("middle(dy, cache.size).copy()", "dy[:, :, : cache.size[0], : cache.size[1]].copy()"),
     ),
     mutant("canvas's gradient a view of δ", "padding.py", ("middle(dy, cache.size).copy()", "middle(dy, cache.size)")),
-    mutant(
-        "canvas in double whatever came", "padding.py", ("self.size), self.value, x.dtype)", "self.size), self.value)")
-    ),
+    mutant("canvas in double whatever came", "padding.py", ("self.value, x.dtype)", "self.value)")),
     # regularization.py: dropout
     mutant("dropout not scaled", "regularization.py", (_SCALE, "scale = mask.astype(x.dtype)")),
     mutant("dropout's gradient not scaled", "regularization.py", (_DROPPED, _DROPPED.replace("self.p", "0"))),

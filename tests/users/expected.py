@@ -32,6 +32,7 @@ REASONS = {
     "order": "is about the order of a dict, which names make up for",
     "default": "is about a default of our constructor: another's may be another, and the check says every setting",
     "once": "changes what is kept for backward, which here is called once for each forward",
+    "place": "shows where a filter is as large as maps of several channels, which is among the networks here only",
     "consumed": "what it writes into was read before and is thrown away, as the gradients of a step are",
 }
 

@@ -5,27 +5,30 @@ The figures for tests/mutants are of bugs that the hypotheses were written besid
 
 from tests.mutants.mutant import mutant
 
-_DX = "return dy @ weight, dy.T @ x, dy.sum(axis=0)"
-_TANH = "((b / a) * (a - y) * (a + y))"
+_DW_LINEAR = 'dweight = np.einsum("no,ni->oi", dy, x) if len(x) == 1 else dy.T @ x'
+_DX = "return (weight.T @ dy.T).T"
+_BIAS = "z += bias[:, None]"
 _SLOPE = "(a * y * (1 - y))"
-_PRODUCT = "y = weight.reshape(len(weight), -1) @ columns.reshape(weight[0].size, -1)"
-_DW = "dweight = (delta @ columns.reshape(flat.shape[1], -1).T).reshape(weight.shape)"
-_FOLDED = "return padded[:, ph : ph + h, pw : pw + w].transpose(3, 0, 1, 2)"
+_MATRIX = "return weight.transpose(0, 2, 1, 3).reshape(len(weight), -1)"
+_PADDED = "padded = np.zeros((height + 2 * ph, channels, width + 2 * pw, samples), x.dtype)"
+_DW = "dweight = (windows(columns, kh, stride) @ delta.transpose(0, 2, 1)).sum(axis=0)"
+_DBIAS = 'np.einsum("pos->o", delta)'
+_CROPPED = "return padded[:, :, pw : pw + w].transpose(3, 1, 0, 2)"
 _AVERAGED = "        y /= math.prod(self.kernel_size)\n"
-_SUBSAMPLED = "(dy * cache.sums).sum(axis=(0, 2, 3)), dy.sum(axis=(0, 2, 3))"
+_DCOEFFICIENT = 'np.einsum("nchw,nchw->c", dy, cache.sums)'
 _KEPT = "y = x.reshape(len(x), math.prod(x.shape[1:])).copy()"
 
 FRESH = (
-    mutant("dW times the learning rate", "linear.py", ("dy.T @ x, dy", "dy.T @ x * x.dtype.type(0.01), dy")),
-    mutant("bias subtracted", "linear.py", ("else z + bias", "else z - bias")),
-    mutant("dx negated", "linear.py", (_DX, "return -(dy @ weight), dy.T @ x, dy.sum(axis=0)")),
-    mutant("dW of the inputs' signs", "linear.py", ("dy.T @ x, dy", "dy.T @ np.sign(x), dy")),
+    mutant("dW times the learning rate", "linear.py", (_DW_LINEAR, f"{_DW_LINEAR}\n    dweight *= x.dtype.type(0.01)")),
+    mutant("bias subtracted", "linear.py", (_BIAS, "z -= bias[:, None]")),
+    mutant("dx negated", "linear.py", (_DX, "return -(weight.T @ dy.T).T")),
+    mutant("dW of the inputs' signs", "linear.py", (_DW_LINEAR, f"x = np.sign(x)\n    {_DW_LINEAR}")),
     mutant(
         "bias gradient of the units' sum",
         "linear.py",
         ("dy.sum(axis=0)", "np.full_like(dy[0], dy.sum()) if len(dy) else dy.sum(axis=0)"),
     ),
-    mutant("tanh′ = 1 − y", "activation.py", (_TANH, "((b / a) * (a - y))")),
+    mutant("tanh′ = 1 − y", "activation.py", ("    dx *= a + y\n", "")),
     mutant("logistic′ squared in (1 − y)", "activation.py", (_SLOPE, "(a * y * (1 - y) ** 2)")),
     mutant(
         "logistic rounded to three digits",
@@ -41,37 +44,32 @@ FRESH = (
         "activation.py",
         ("y * (dy - (dy * y).sum(axis=1, keepdims=True))", "y * ((dy * y).sum(axis=1, keepdims=True) - dy)"),
     ),
-    mutant(
-        "filter's columns flipped", "convolution.py", (_PRODUCT, _PRODUCT.replace("weight.", "weight[..., ::-1].", 1))
-    ),
-    mutant("padding of ones", "convolution.py", ("(pw, pw), (0, 0)))", "(pw, pw), (0, 0)), constant_values=1)")),
+    mutant("filter's columns flipped", "unfolding.py", (_MATRIX, _MATRIX.replace("weight.", "weight[..., ::-1].", 1))),
+    mutant("padding of ones", "unfolding.py", (_PADDED, _PADDED.replace("zeros", "ones"))),
     mutant("the neighbour's bias", "convolution.py", ("y += bias[:, None]", "y += np.roll(bias, 1)[:, None]")),
     mutant(
         "dW without the last sample",
         "convolution.py",
         (
             _DW,
-            _DW.replace(
-                "delta @", "np.where(np.arange(delta.shape[1]) % max(len(dy), 1) < max(1, len(dy) - 1), delta, 0) @"
-            ),
+            f"some = np.arange(delta.shape[2]) % max(len(dy), 1) < max(1, len(dy) - 1)\n    {_DW.replace('delta.', '(delta * some).')}",
         ),
     ),
-    mutant("dx moved by one pixel", "convolution.py", (_FOLDED, f"padded = np.roll(padded, 1, axis=2)\n    {_FOLDED}")),
-    mutant("dx of the filters' absolute values", "convolution.py", ("(flat.T @ delta)", "(np.abs(flat).T @ delta)")),
-    mutant("bias gradient doubled", "convolution.py", ("delta.sum(axis=1)", "2 * delta.sum(axis=1)")),
+    mutant("dx moved by one pixel", "unfolding.py", (_CROPPED, f"padded = np.roll(padded, 1, axis=2)\n    {_CROPPED}")),
+    mutant(
+        "dx of the filters' absolute values", "convolution.py", ("+= weight[:, :, i]", "+= np.abs(weight[:, :, i])")
+    ),
+    mutant("bias gradient doubled", "convolution.py", (_DBIAS, f"2 * {_DBIAS}")),
     mutant("average divided by kh + kw", "pooling.py", (_AVERAGED, "        y /= sum(self.kernel_size)\n")),
     mutant(
         "coefficient's gradient of the first sample",
         "pooling.py",
-        (
-            _SUBSAMPLED,
-            _SUBSAMPLED.replace("(dy * cache.sums).sum(axis=(0, 2, 3))", "(dy * cache.sums)[:1].sum(axis=(0, 2, 3))"),
-        ),
+        (_DCOEFFICIENT, 'np.einsum("nchw,nchw->c", dy[:1], cache.sums[:1])'),
     ),
     mutant(
         "coefficients squared",
         "pooling.py",
-        ("return sums * in_maps(self.weight) +", "return sums * in_maps(self.weight) ** 2 +"),
+        ("y = sums * in_maps(self.weight)", "y = sums * in_maps(self.weight) ** 2"),
     ),
     mutant(
         "batch turned round in flattening",
@@ -92,7 +90,11 @@ FRESH = (
         ),
     ),
     mutant("absolute error", "loss.py", ("0.5 * (residual * residual)", "np.abs(residual)")),
-    mutant("learning rate squared", "optim.py", ("parameter -= self.lr * step", "parameter -= self.lr**2 * step")),
+    mutant(
+        "learning rate squared",
+        "optim.py",
+        ("descend(parameter, step, self.lr)", "descend(parameter, step, self.lr**2)"),
+    ),
     mutant("momentum forgets the sign", "optim.py", ("velocity += step", "velocity += np.abs(step)")),
     mutant(
         "penalty of the weights' mean", "regularization.py", ("(weight * weight).sum()", "(weight * weight).mean()")

@@ -77,11 +77,11 @@ def _units(own: Callable[[Any], Any], shape: tuple[int, int] = (7, 5), **more: A
     return Setting(lambda w, o, d: {"below": w.Linear(5, 6, dtype=d), IT: own(o)}, shape, **more)
 
 
-def _linear(**more: Any) -> Setting:
+def _linear(samples: int = 7, **more: Any) -> Setting:
     def layers(w: Any, o: Any, d: Any) -> Layers:
         return {"below": w.Linear(5, 6, dtype=d), "squash": w.Tanh(), IT: o.Linear(6, 6, dtype=d), "f": w.Tanh()}
 
-    return Setting(layers, (7, 5), **more)
+    return Setting(layers, (samples, 5), **more)
 
 
 def _maps(own: Callable[[Any, Any], Any], channels: int = 3, samples: int = 4, **more: Any) -> Setting:
@@ -119,9 +119,13 @@ POOL, LARGER = ((2, 3), (1, 2)), ((2, 4), (1, 2))
 SETTINGS: Mapping[str, Setting] = {
     "linear": _linear(),
     "linear float32": _linear(dtype="float32"),
+    "linear one": _linear(1),
+    "linear two": _linear(2),
+    "linear equal": _linear(6),
     "linear first": _alone(lambda o, d: o.Linear(5, 6, dtype=d), (7, 5)),
     "linear reversed": _alone(lambda o, d: o.Linear(5, 6, dtype=d), (7, 5), given=lambda x: x[:, ::-1]),
     "tanh": _units(lambda o: o.Tanh()),
+    "tanh first": _alone(lambda o, _: o.Tanh(), (7, 5)),
     "tanh lecun": _units(lambda o: o.Tanh.lecun()),
     "logistic": _units(lambda o: o.Logistic()),
     "logistic steep": _units(lambda o: o.Logistic(3.0)),
@@ -142,11 +146,14 @@ SETTINGS: Mapping[str, Setting] = {
     "conv2d channels": _conv(channels=17),
     "conv2d large": _conv(4, (7, 6), 1, 3),
     "conv2d wide": _conv(4, 2, 1, (3, 4)),
+    "conv2d place": _conv(4, (8, 7)),
+    "conv2d padded-place": _conv(4, (8, 7), 1, 1),
     "conv2d first": _alone(lambda o, d: o.Conv2d(2, 3, 3, dtype=d), (4, 2, 6, 5)),
     "conv2d last": _conv(ended=False),
     "conv1d": _alone(lambda o, d: o.Conv1d(2, 3, 4, 3, 2, dtype=d), (5, 2, 9)),
     "avgpool2d": _maps(lambda o, d: o.AvgPool2d(*LARGER)),
     "avgpool2d default": _maps(lambda o, d: o.AvgPool2d(2)),
+    "avgpool2d tiles": _maps(lambda o, d: o.AvgPool2d((2, 3))),
     "avgpool2d first": _alone(lambda o, d: o.AvgPool2d(*POOL), (4, 2, 7, 6)),
     "maxpool2d": _maps(lambda o, d: o.MaxPool2d(*POOL)),
     "maxpool2d zeros": _alone(lambda o, d: o.MaxPool2d(*POOL), (4, 2, 7, 6), given=lambda x: np.maximum(x, 0)),
