@@ -58,6 +58,7 @@ class DataParallel:
         self._turns = threading.Lock()  # until the answers, which the next ones overwrite, have been added up
         self._blas = ThreadpoolController().select(user_api="blas")
         self._numbers: dict[Shape, int] = {}
+        self._num_parameters = net.num_parameters  # counting them takes longer than some layer of a small network
         keep_memory()
 
     def gradients(self, x: Array, target: Any, masks: Masks = None) -> Pass:
@@ -111,7 +112,7 @@ class DataParallel:
         """The samples of each process, and in how many pieces it takes them."""
         check_array("x", x)
         numbers = len(x) * self._outputs(x)
-        worth_it = numbers > self.threads * self.net.num_parameters and hasattr(socket, "send_fds")
+        worth_it = numbers > self.threads * self._num_parameters and hasattr(socket, "send_fds")
         parts = batch.cut(len(x), self.threads if worth_it else 1)
         return parts, max(1, -(-numbers // (len(parts) * _CACHED)))
 

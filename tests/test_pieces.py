@@ -55,3 +55,16 @@ def test_each_sample_is_in_one_part_and_no_part_is_empty(samples: int, parts: in
     sizes = [part.stop - part.start for part in cut]
     assert len(sizes) == max(1, min(samples, parts))
     assert max(sizes) - min(sizes) <= 1
+
+
+def test_passes_are_added_without_writing_into_any_of_them() -> None:
+    """A layer may return a gradient that is read-only, or an array of its own."""
+    passes = []
+    for i in range(3):
+        grad = np.broadcast_to(np.float64(i + 1), (2, 2))
+        passes.append(batch.Pass(np.float64(i), np.full((1, 2), i, np.float64), {"weight": grad}))
+    found = batch.add(passes)
+    assert found.value == 3
+    assert np.array_equal(found.output, [[0, 0], [1, 1], [2, 2]])
+    assert np.array_equal(found.grads["weight"], np.full((2, 2), 6))
+    assert [one.grads["weight"][0, 0] for one in passes] == [1, 2, 3]
