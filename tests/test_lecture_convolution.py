@@ -157,13 +157,13 @@ def test_a_filter_that_is_turned_round_is_found(measured: dict[str, Measured], m
 
 
 def test_a_gradient_that_is_averaged_over_the_places_is_found(measured: dict[str, Measured], monkeypatch: Any) -> None:
-    right = scratch.convolution.conv2d_backward
+    right = scratch.convolution.conv2d_dweight
 
     def averaged(dy: Any, *rest: Any) -> Any:
-        dx, dweight, dbias = right(dy, *rest)
-        return dx, dweight / dy[0, 0].size, dbias
+        dweight, dbias = right(dy, *rest)
+        return dweight / dy[0, 0].size, dbias
 
-    monkeypatch.setattr(scratch.convolution, "conv2d_backward", averaged)
+    monkeypatch.setattr(scratch.convolution, "conv2d_dweight", averaged)
     wrong = measured["scratch"]._replace(from_copies=convolution.from_copies(SCRATCH, np.random.default_rng(0)))
     assert failed({**measured, "scratch": wrong}) == {"gradient"}
 
