@@ -261,7 +261,9 @@ def test_a_process_that_is_killed_or_interrupted_is_said_to_be_and_the_next_call
         fails(strange_losses.Unreadable(), TypeError, "cannot be copied into another process: invalid literal for int")
         parts.gradients(x, target)
         (pid,) = pids(parts)
+        begun = time.monotonic()
         fails(strange_losses.Interrupted(), KeyboardInterrupt, "^$")
+        assert time.monotonic() - begun < 30  # the other would have slept for twice as long
         assert not alive(pid)
         report = json.loads(fails(strange_losses.Reporting(), LookupError, "modules"))
         assert "numpy" in report["modules"]
