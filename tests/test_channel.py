@@ -38,7 +38,15 @@ def ends() -> Iterator[tuple[Channel, Channel]]:
 
 def through(ends: tuple[Channel, Channel], message: Any) -> Any:
     """The message after its way; sent by another thread, for a large one does not go before it is read."""
-    sending = threading.Thread(target=ends[0].send, args=(message,))
+
+    def send() -> None:
+        try:
+            ends[0].send(message)
+        except BaseException:
+            ends[0].close()  # or the other end would wait for ever
+            raise
+
+    sending = threading.Thread(target=send)
     sending.start()
     try:
         return ends[1].receive()
