@@ -9,9 +9,9 @@ UNFOLDING = "unfolding.py"
 _FORWARD = "    if has_one_place(x.shape[2:], weight.shape[2:], padding):\n"
 _PRODUCT = "as_matrix(weight) @ windows(columns, weight.shape[2], stride[0])"
 _MATRIX = "return weight.transpose(0, 2, 1, 3).reshape(len(weight), -1)"
-_PADDED = "        padded[ph : ph + height, :, pw : pw + width] = image\n"
-_UNFOLDED = "return np.ndarray(shape, x.dtype, image, strides=strides).copy()"
-_ROWS = "return np.ndarray(shape, columns.dtype, columns, strides=strides)"
+_PADDED = "        image = padded\n"
+_UNFOLDED = "(shape, x.dtype, image, strides=strides)"
+_ROWS = "(shape, columns.dtype, columns, strides=strides)"
 _Y = "y.reshape(*y.shape[:2], *columns.shape[3:]).transpose(3, 1, 0, 2)"
 _PIXELS = "linear(pixels, weight.reshape(len(weight), -1), bias)"
 # dW
@@ -95,11 +95,15 @@ MUTANTS = (
     # stride and padding
     mutant("sh and sw swapped", FILE, (_STEPS, "return (sw, sh[0] if sh else 1), (ph[0] if ph else 0, pw)")),
     mutant("ph and pw swapped", FILE, (_STEPS, "return (sh[0] if sh else 1, sw), (pw, ph[0] if ph else 0)")),
-    mutant("padding on one side", UNFOLDING, (_PADDED, "        padded[2 * ph :, :, 2 * pw :] = image\n")),
+    mutant(
+        "padding on one side",
+        UNFOLDING,
+        ("padded[ph : ph + height, :, pw : pw + width]", "padded[2 * ph :, :, 2 * pw :]"),
+    ),
     mutant(
         "padding repeats the border",
         UNFOLDING,
-        (_PADDED, '        padded = np.pad(image, ((ph, ph), (0, 0), (pw, pw), (0, 0)), mode="edge")\n'),
+        (_PADDED, '        image = np.pad(image, ((ph, ph), (0, 0), (pw, pw), (0, 0)), mode="edge")\n'),
     ),
     mutant(
         "padding not cropped from dx",

@@ -88,8 +88,8 @@ MUTANTS = (
         "tiles' first row and column only",
         FILE,
         (
-            "            entry[...] = dy\n",
-            "            entry[...] = dy if entry.ctypes.data == dx.ctypes.data else 0\n",
+            "        for entry in entries(dx, axis, kernel_size, stride):",
+            "        dx[...] = 0\n        for entry in entries(dx, axis, 1, stride):",
         ),
     ),
     mutant(
@@ -215,14 +215,18 @@ MUTANTS = (
     # padding.py
     mutant("canvas off centre", "padding.py", (_MIDDLE, "top, left = 0, 0")),
     mutant("canvas's rows and columns swapped", "padding.py", (_MIDDLE, _MIDDLE.replace("top, left", "left, top"))),
-    mutant("canvas's border zero", "padding.py", ("self.value, x.dtype)", "0, x.dtype)")),
+    mutant("canvas's border zero", "padding.py", ("self.value, ", "0, ")),
     mutant(
         "canvas's gradient not cropped",
         "padding.py",
         ("middle(dy, cache.size).copy()", "dy[:, :, : cache.size[0], : cache.size[1]].copy()"),
     ),
     mutant("canvas's gradient a view of δ", "padding.py", ("middle(dy, cache.size).copy()", "middle(dy, cache.size)")),
-    mutant("canvas in double whatever came", "padding.py", ("self.value, x.dtype)", "self.value)")),
+    mutant(
+        "canvas in double whatever came",
+        "padding.py",
+        ("        return y, CanvasCache(", "        y = y.astype(np.float64)\n        return y, CanvasCache("),
+    ),
     # regularization.py: dropout
     mutant("dropout not scaled", "regularization.py", (_SCALE, "scale = mask.astype(x.dtype)")),
     mutant("dropout's gradient not scaled", "regularization.py", (_DROPPED, _DROPPED.replace("self.p", "0"))),

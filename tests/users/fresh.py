@@ -10,7 +10,7 @@ _DX = "return (weight.T @ dy.T).T"
 _BIAS = "z += bias[:, None]"
 _SLOPE = "(a * y * (1 - y))"
 _MATRIX = "return weight.transpose(0, 2, 1, 3).reshape(len(weight), -1)"
-_PADDED = "padded = np.zeros((height + 2 * ph, channels, width + 2 * pw, samples), x.dtype)"
+_PADDED = "        image = padded\n"
 _DW = "dweight = (windows(columns, kh, stride) @ delta.transpose(0, 2, 1)).sum(axis=0)"
 _DBIAS = 'np.einsum("pos->o", delta)'
 _CROPPED = "return padded[:, :, pw : pw + w].transpose(3, 1, 0, 2)"
@@ -45,7 +45,11 @@ FRESH = (
         ("y * (dy - (dy * y).sum(axis=1, keepdims=True))", "y * ((dy * y).sum(axis=1, keepdims=True) - dy)"),
     ),
     mutant("filter's columns flipped", "unfolding.py", (_MATRIX, _MATRIX.replace("weight.", "weight[..., ::-1].", 1))),
-    mutant("padding of ones", "unfolding.py", (_PADDED, _PADDED.replace("zeros", "ones"))),
+    mutant(
+        "padding of ones",
+        "unfolding.py",
+        (_PADDED, "        image = np.pad(image, ((ph, ph), (0, 0), (pw, pw), (0, 0)), constant_values=1)\n"),
+    ),
     mutant("the neighbour's bias", "convolution.py", ("y += bias[:, None]", "y += np.roll(bias, 1)[:, None]")),
     mutant(
         "dW without the last sample",
