@@ -11,11 +11,13 @@ import traceback
 import warnings
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from scratch import batch
+from scratch.capture import quickened
 from scratch.channel import Channel
 from scratch.memory import keep_memory
 from scratch.module import Sequential
@@ -53,11 +55,11 @@ class Worker:
 
     def __init__(self, net: Sequential) -> None:
         ours, theirs = socket.socketpair()
-        paths = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        paths = {"PYTHONPATH": os.pathsep.join(str(Path(path).absolute()) for path in sys.path)}  # "" is here
         threads = {f"{library}_NUM_THREADS": "1" for library in ("OPENBLAS", "MKL", "OMP", "VECLIB")}
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", f"from scratch.worker import main; main({theirs.fileno()})"],
+                [sys.executable, "-P", "-c", f"from scratch.worker import main; main({theirs.fileno()})"],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -144,13 +146,14 @@ def serve(channel: Channel) -> None:
                 continue
             if net is None:
                 net = copy.deepcopy(message)  # what was received lies in the channel's memory
+                quick = quickened(net)
                 channel.send(Outcome())
             else:
-                channel.send(_outcome(net, *message))
+                channel.send(_outcome(net, quick, *message))
 
 
 def _outcome(
-    net: Sequential, task: str, params: Mapping[str, Array], arguments: Any, keywords: Any, reports: Any
+    net: Sequential, quick: Any, task: str, params: Mapping[str, Array], arguments: Any, keywords: Any, reports: Any
 ) -> Outcome:
     """What comes of a task, with floating-point errors reported as in the process that asks."""
     for name, parameter in net.parameters().items():
@@ -158,7 +161,7 @@ def _outcome(
     with warnings.catch_warnings(record=True) as caught, np.errstate(**reports):
         warnings.simplefilter("always")  # which of them count is for the process that asks to say
         try:
-            result, error = TASKS[task](net, *arguments, **keywords), None
+            result, error = TASKS[task](quick, *arguments, **keywords), None
         except Exception as raised:
             result, error = None, _sendable(raised)
     return Outcome(result, error, [warning.message for warning in caught if isinstance(warning.message, Warning)])

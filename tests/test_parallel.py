@@ -166,6 +166,18 @@ def test_batches_of_any_size_one_after_the_other(lenet5: tuple[Drawn, DataParall
         assert np.allclose(parts.predict(x), whole.output, rtol=1e-4, atol=1e-4)
 
 
+def test_nan_stays_with_its_image_and_reaches_all_gradients(lenet5: tuple[Drawn, DataParallel]) -> None:
+    drawn, parts = lenet5
+    x = drawn.x.copy()
+    x[-1, 0, 14, 14] = np.nan  # the other process's
+    with np.errstate(invalid="ignore"):
+        found = parts.gradients(x, drawn.target)
+    assert np.isnan(found.value)
+    assert np.array_equal(np.isnan(found.output), np.arange(9)[:, None].repeat(10, 1) == 8)
+    assert all(np.isnan(grad).any() for grad in found.grads.values())
+    drawn.judge(parts.gradients(drawn.x, drawn.target)).require()
+
+
 def test_what_a_call_returned_stays_as_it_is_and_may_be_written_to(lenet5: tuple[Drawn, DataParallel]) -> None:
     drawn, parts = lenet5
     for samples in (1, 9):
@@ -319,6 +331,18 @@ def test_a_layer_that_another_process_cannot_have_is_refused_and_none_is_left(
         parts.gradients(x, target)
 
 
+def test_files_beside_which_it_is_started_are_not_taken_for_modules(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A current folder from which this process imports nothing, and the other one should not."""
+    (tmp_path / "copy.py").write_text("raise ImportError('of the wrong copy')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path] + [""])
+    net, x, target = small()
+    with DataParallel(net, scratch.SquaredError(), 2) as parts:
+        assert parts.gradients(x, target).output.shape == (8, 2)
+
+
 SCRIPT = """
 import time
 import numpy as np
@@ -342,7 +366,7 @@ time.sleep(60)
 """
 
 
-def test_a_process_ends_within_a_second_of_the_one_that_made_it_even_if_that_is_killed() -> None:
+def test_a_process_ends_with_the_one_that_made_it_even_if_that_is_killed() -> None:
     made = subprocess.Popen(
         [sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT, text=True
     )
