@@ -85,7 +85,8 @@ def layer_reports(case: cases.LayerCase, wing: ModuleType, dtype: str, seed: int
         x = normal(rng, shape, dtype)
         dy = normal(rng, output_shape(x), dtype)
         yield check(f"x {shape}", x, dy)
-        yield Report(f"{title}, x {shape}, alone", tuple(check_gradients_alone(candidate, x, dy)))
+        foretold = same("shape foretold", (len(x), *candidate.output_shape(shape[1:])), dy.shape)
+        yield Report(f"{title}, x {shape}, alone", (foretold, *check_gradients_alone(candidate, x, dy)))
     first = case.shapes[0]
     for name, layout in LAYOUTS.items():
         x = layout(normal(rng, first, dtype))
@@ -138,7 +139,7 @@ def check_prediction(net: Any, x: np.ndarray) -> Iterator[Comparison]:
 
 
 def same(name: str, mine: Any, expected: Any) -> Comparison:
-    """Whether two arrays, or two lists, are the same to the last bit; arrays in whatever order in memory."""
+    """Whether two arrays are the same to the last bit, in whatever order in memory; or two lists, or shapes."""
     equal = type(mine) is type(expected)
     if equal and isinstance(mine, np.ndarray):
         equal = (mine.dtype, mine.shape, mine.tobytes()) == (expected.dtype, expected.shape, expected.tobytes())

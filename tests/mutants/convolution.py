@@ -198,12 +198,16 @@ MUTANTS = (
         (_DW, "dweight = windows(columns, kh, stride)[0, :, : len(dy)] @ delta[0, :, : len(dy)].T"),
     ),
     # bias
-    mutant("convolution's bias forgotten", FILE, ("y += bias[:, None]", "pass")),
-    mutant("convolution's bias added twice", FILE, ("y += bias[:, None]", "y += 2 * bias[:, None]")),
+    mutant("convolution's bias forgotten", FILE, (_FORWARD, f"    bias = None\n{_FORWARD}")),
+    mutant(
+        "convolution's bias added twice",
+        FILE,
+        (_FORWARD, f"    bias = None if bias is None else 2 * bias\n{_FORWARD}"),
+    ),
     mutant(
         "convolution's bias added at each tap",
         FILE,
-        ("y += bias[:, None]", "y += weight[0, 0].size * bias[:, None]"),
+        (_FORWARD, f"    bias = None if bias is None else weight[0, 0].size * bias\n{_FORWARD}"),
     ),
     mutant(
         "convolution's bias gradient averaged over the places",
@@ -352,24 +356,24 @@ MUTANTS = (
         "channels beyond the 16th not used",
         FILE,
         (
-            "    columns = unfold(x,",
-            "    weight = np.where(np.arange(weight.shape[1])[:, None, None] < 16, weight, 0)\n    columns = unfold(x,",
+            _FORWARD,
+            "    weight = np.where(np.arange(weight.shape[1])[:, None, None] < 16, weight, 0)\n" + _FORWARD,
         ),
     ),
     mutant(
         "filters of more than 5 rows lose the last",
         FILE,
         (
-            "    columns = unfold(x,",
-            "    if weight.shape[2] > 5:\n        weight = weight.copy()\n        weight[:, :, -1] = 0\n    columns = unfold(x,",
+            _FORWARD,
+            "    if weight.shape[2] > 5:\n        weight = weight.copy()\n        weight[:, :, -1] = 0\n" + _FORWARD,
         ),
     ),
     mutant(
         "filters of more than 5 columns lose the last",
         FILE,
         (
-            "    columns = unfold(x,",
-            "    if weight.shape[3] > 5:\n        weight = weight.copy()\n        weight[..., -1] = 0\n    columns = unfold(x,",
+            _FORWARD,
+            "    if weight.shape[3] > 5:\n        weight = weight.copy()\n        weight[..., -1] = 0\n" + _FORWARD,
         ),
     ),
     mutant(
@@ -410,15 +414,21 @@ MUTANTS = (
     ),
     mutant("initial weights positive", "init.py", ("uniform(-bound, bound, shape)", "uniform(0, bound, shape)")),
     mutant("initial weights of half the size", "init.py", ("np.sqrt(3 / fans)", "np.sqrt(0.75 / fans)")),
-    # sizes.py
-    mutant(
+    # how many places
+    Mutant(
         "ceil for floor",
-        "sizes.py",
-        ("(size + 2 * padding - kernel_size) // stride", "-((kernel_size - size - 2 * padding) // stride)"),
+        (
+            Edit(
+                UNFOLDING, "(width + 2 * pw - kernel_width) // stride", "-((kernel_width - width - 2 * pw) // stride)"
+            ),
+            Edit(UNFOLDING, "(rows - kernel_height) // stride", "-((kernel_height - rows) // stride)"),
+        ),
     ),
-    mutant(
+    Mutant(
         "padding counted once",
-        "sizes.py",
-        ("(size + 2 * padding - kernel_size) //", "(size + padding - kernel_size) //"),
+        (
+            Edit(UNFOLDING, "(width + 2 * pw - kernel_width) // stride", "(width + pw - kernel_width) // stride"),
+            Edit(FILE, _PRODUCT, _PRODUCT.replace("columns", "columns[: len(columns) - padding[0]]", 1)),
+        ),
     ),
 )

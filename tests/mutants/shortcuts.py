@@ -1,4 +1,4 @@
-"""Mistakes in what leaves something out for speed: `gradients` and `predict` of a network, and the step row by row."""
+"""Mistakes beside the passes: in `gradients` and `predict`, in steps some rows at a time, and in sizes foretold."""
 
 from tests.mutants.mutant import in_buffer, mutant
 
@@ -106,6 +106,17 @@ MUTANTS = (
         "predict in a buffer",
         FILE,
         (_PREDICTED, _PREDICTED.replace("        return x\n", f"{in_buffer('x')}        return x\n")),
+    ),
+    # sizes.py
+    mutant(
+        "ceil for floor in what is foretold",
+        "sizes.py",
+        ("(size + 2 * padding - kernel_size) // stride", "-((kernel_size - size - 2 * padding) // stride)"),
+    ),
+    mutant(
+        "padding counted once in what is foretold",
+        "sizes.py",
+        ("(size + 2 * padding - kernel_size) //", "(size + padding - kernel_size) //"),
     ),
     # optim.py: rows at a time
     mutant(

@@ -9,10 +9,9 @@ _DW_LINEAR = 'dweight = np.einsum("no,ni->oi", dy, x) if len(x) == 1 else dy.T @
 _DX = "return (weight.T @ dy.T).T"
 _BIAS = "z += bias[:, None]"
 _SLOPE = "(a * y * (1 - y))"
-_MATRIX = "return weight.transpose(0, 2, 1, 3).reshape(len(weight), -1)"
+_FORWARD = "    if has_one_place(x.shape[2:], weight.shape[2:], padding):\n"
+_GRADIENTS = "        dweight, dbias = conv2d_dweight(in_plane(dy), cache.columns, (kh, kw), stride)\n"
 _PADDED = "        image = padded\n"
-_DW = "dweight = (windows(columns, kh, stride) @ delta.transpose(0, 2, 1)).sum(axis=0)"
-_DBIAS = 'np.einsum("pos->o", delta)'
 _CROPPED = "return padded[:, :, pw : pw + w].transpose(3, 1, 0, 2)"
 _AVERAGED = "        y /= math.prod(self.kernel_size)\n"
 _DCOEFFICIENT = 'np.einsum("nchw,nchw->c", dy, cache.sums)'
@@ -44,26 +43,32 @@ FRESH = (
         "activation.py",
         ("y * (dy - (dy * y).sum(axis=1, keepdims=True))", "y * ((dy * y).sum(axis=1, keepdims=True) - dy)"),
     ),
-    mutant("filter's columns flipped", "unfolding.py", (_MATRIX, _MATRIX.replace("weight.", "weight[..., ::-1].", 1))),
+    mutant("filter's columns flipped", "convolution.py", (_FORWARD, f"    weight = weight[..., ::-1]\n{_FORWARD}")),
     mutant(
         "padding of ones",
         "unfolding.py",
         (_PADDED, "        image = np.pad(image, ((ph, ph), (0, 0), (pw, pw), (0, 0)), constant_values=1)\n"),
     ),
-    mutant("the neighbour's bias", "convolution.py", ("y += bias[:, None]", "y += np.roll(bias, 1)[:, None]")),
+    mutant(
+        "the neighbour's bias",
+        "convolution.py",
+        (_FORWARD, f"    bias = None if bias is None else np.roll(bias, 1)\n{_FORWARD}"),
+    ),
     mutant(
         "dW without the last sample",
         "convolution.py",
         (
-            _DW,
-            f"some = np.arange(delta.shape[2]) % max(len(dy), 1) < max(1, len(dy) - 1)\n    {_DW.replace('delta.', '(delta * some).')}",
+            _GRADIENTS,
+            f"{_GRADIENTS}        seen = in_plane(dy).copy()\n        seen[max(1, len(dy) - 1) :] = 0\n        dweight, _ = conv2d_dweight(seen, cache.columns, (kh, kw), stride)\n",
         ),
     ),
     mutant("dx moved by one pixel", "unfolding.py", (_CROPPED, f"padded = np.roll(padded, 1, axis=2)\n    {_CROPPED}")),
     mutant(
-        "dx of the filters' absolute values", "convolution.py", ("+= weight[:, :, i]", "+= np.abs(weight[:, :, i])")
+        "dx of the filters' absolute values",
+        "convolution.py",
+        ("conv2d_dx(in_plane(dy), cache.weight,", "conv2d_dx(in_plane(dy), np.abs(cache.weight),"),
     ),
-    mutant("bias gradient doubled", "convolution.py", (_DBIAS, f"2 * {_DBIAS}")),
+    mutant("bias gradient doubled", "convolution.py", (_GRADIENTS, f"{_GRADIENTS}        dbias *= 2\n")),
     mutant("average divided by kh + kw", "pooling.py", (_AVERAGED, "        y /= sum(self.kernel_size)\n")),
     mutant(
         "coefficient's gradient of the first sample",
