@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from threadpoolctl import ThreadpoolController
 
 import scratch
 from scratch import batch
@@ -215,10 +216,10 @@ def test_its_memory_does_not_grow_and_no_descriptor_is_left(lenet5: tuple[Drawn,
     if not Path("/proc/self/maps").exists():
         return
     _, parts = lenet5
-    x, target = images(64)
-    parts.gradients(x, target)
+    x, target = images(128)
+    parts.gradients(x[:64], target[:64])
     before = len(list(Path("/proc/self/fd").iterdir()))
-    for samples in (64, 3, 64, 17):
+    for samples in (64, 3, 128, 17):
         parts.gradients(x[:samples], target[:samples])
     assert len(list(Path("/proc/self/fd").iterdir())) == before
     maps = [line for line in Path("/proc/self/maps").read_text().splitlines() if "memfd:twice" in line]
@@ -256,7 +257,10 @@ def small() -> tuple[scratch.Sequential, np.ndarray, np.ndarray]:
     return scratch.Sequential(layers), x, rng.standard_normal((8, 2)).astype(np.float32)
 
 
-def test_a_process_that_is_killed_or_interrupted_is_said_to_be_and_the_next_call_has_another() -> None:
+def test_a_process_that_is_killed_or_interrupted_is_said_to_be_and_the_next_call_has_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
     net, x, target = small()
     with DataParallel(net, scratch.SquaredError(), 2) as parts:
 
@@ -288,6 +292,20 @@ def test_a_process_that_is_killed_or_interrupted_is_said_to_be_and_the_next_call
         parts._workers[0]._process.wait()
         fails(scratch.SquaredError(), RuntimeError, "has ended, status -9$")
         assert same(parts.gradients(x, target), expected)
+
+
+def test_the_products_are_shared_out_where_the_batch_is_not() -> None:
+    blas = ThreadpoolController().select(user_api="blas")
+    net, x, target = small()
+    wide = scratch.MLP((4, 3, 2), rng=np.random.default_rng(0))
+    with blas.limit(limits=2), DataParallel(net, strange_losses.Counting(), 2) as parts:
+        parts.gradients(x, target)
+        assert set(parts.criterion.seen) == {1}
+    with blas.limit(limits=1), DataParallel(wide, strange_losses.Counting(), 2) as parts:
+        parts.gradients(x[:1, 0, :1, :4].reshape(1, 4), target[:1])
+        assert not pids(parts)
+        assert set(parts.criterion.seen) == {2}
+        assert {library.num_threads for library in blas.lib_controllers} == {1}
 
 
 def test_it_may_be_closed_twice_called_after_that_and_forgotten() -> None:
