@@ -9,11 +9,16 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from scratch.capture import Captured
 from scratch.module import Mask, Sequential
 from scratch.validation import Array, check_array, check_mapping, is_array
 
 Masks: TypeAlias = Mapping[str, Mask] | None
 """Which units stay, (N, units), by the names of the `Dropout` layers; None drops nothing."""
+
+
+Network: TypeAlias = Sequential | Captured
+"""A network, or the recording that stands for one."""
 
 
 class Pass(NamedTuple):
@@ -25,7 +30,7 @@ class Pass(NamedTuple):
 
 
 def gradients(
-    net: Sequential, criterion: Any, x: Array, target: Any, masks: Masks = None, *, pieces: int = 1, of: int = 0
+    net: Network, criterion: Any, x: Array, target: Any, masks: Masks = None, *, pieces: int = 1, of: int = 0
 ) -> Pass:
     """Forward and backward pass over samples that are all of a batch or a part of it.
 
@@ -54,7 +59,7 @@ def gradients(
     )
 
 
-def whole(net: Sequential, criterion: Any, x: Array, target: Any, masks: Masks = None, *, of: int = 0) -> Pass:
+def whole(net: Network, criterion: Any, x: Array, target: Any, masks: Masks = None, *, of: int = 0) -> Pass:
     """The pass over a batch, or over a part `of` a larger one, in one go."""
     output, cache = net.forward(x, masks)
     value, loss_cache = criterion.forward(output, target)
@@ -65,7 +70,7 @@ def whole(net: Sequential, criterion: Any, x: Array, target: Any, masks: Masks =
     return Pass(value, output, net.gradients(doutput, cache))
 
 
-def predict(net: Sequential, x: Array, *, pieces: int = 1) -> Array:
+def predict(net: Network, x: Array, *, pieces: int = 1) -> Array:
     """The output of the network (N, …), without caches for the way back."""
     return join([net.predict(x[piece]) for piece in cut(len(x), pieces)])
 

@@ -78,7 +78,7 @@ def conv2d_dx(dy: Array, weight: Array, size: Pair, stride: Pair, padding: Pair)
     if has_one_place(size, (kh, kw), padding):
         return linear_dx(dy[:, :, 0, 0], weight.reshape(len(weight), -1)).reshape(samples, channels, kh, kw)
     delta = rows_of(dy)
-    dcolumns = np.zeros((size[0] + 2 * padding[0], channels * kw, cols * samples), dy.dtype)
+    dcolumns = np.zeros_like(dy, shape=(size[0] + 2 * padding[0], channels * kw, cols * samples), order="C")
     for i in range(kh):  # row by row of the filter: the products for all of them at once would not fit in the cache
         dcolumns[i : i + stride[0] * rows : stride[0]] += weight[:, :, i].reshape(len(weight), -1).T @ delta
     return fold(dcolumns.reshape(len(dcolumns), channels, kw, cols, samples), size, stride[1], padding)

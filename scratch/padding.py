@@ -59,8 +59,8 @@ class Canvas2d(Module):
             raise ValueError(f"value is {self.value:g}, expected a number that {x.dtype} can hold")
         (samples, channels), (height, width) = x.shape[:2], self.size
         # The memory order that a convolution works in: rows outermost, the batch last.
-        y = np.full((height, channels, width, samples), self.value, x.dtype).transpose(3, 1, 0, 2)
-        middle(y, x.shape[2:])[...] = x
+        y = np.full_like(x, self.value, shape=(height, channels, width, samples), order="C").transpose(3, 1, 0, 2)
+        np.copyto(middle(y, x.shape[2:]), x)
         return y, CanvasCache(y, x.shape[2:])
 
     def backward(self, dy: Array, cache: CanvasCache) -> tuple[Array, dict[str, Array]]:

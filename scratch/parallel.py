@@ -11,13 +11,17 @@ from threadpoolctl import ThreadpoolController
 
 from scratch import batch
 from scratch.batch import Masks, Pass
+from scratch.capture import quickened
 from scratch.memory import keep_memory
 from scratch.module import Sequential, Shape
 from scratch.validation import Array, check_array, check_count
 from scratch.worker import TASKS, Worker
 
-_CACHED: Final = 1 << 20
+_CACHED: Final = 5 << 18
 """Numbers in the layers' outputs for one piece of a batch: of more, too few are in the cache when they are used."""
+
+_WORTH: Final = 3
+"""Numbers in the outputs of a part for each parameter: with fewer, carrying gradients about takes what parts save."""
 
 
 class DataParallel:
@@ -53,6 +57,7 @@ class DataParallel:
             raise TypeError(f"net is a {type(net).__name__}, expected a Sequential")
         self.net = net
         self.criterion = criterion
+        self._quick = quickened(net)
         self.threads = check_count("threads", threads)
         self._workers: list[Worker] = []
         self._turns = threading.Lock()  # until the answers, which the next ones overwrite, have been added up
@@ -112,7 +117,7 @@ class DataParallel:
         """The samples of each process, and in how many pieces it takes them."""
         check_array("x", x)
         numbers = len(x) * self._outputs(x)
-        worth_it = numbers > self.threads * self._num_parameters and hasattr(socket, "send_fds")
+        worth_it = numbers > _WORTH * self.threads * self._num_parameters and hasattr(socket, "send_fds")
         parts = batch.cut(len(x), self.threads if worth_it else 1)
         return parts, max(1, -(-numbers // (len(parts) * _CACHED)))
 
@@ -132,7 +137,7 @@ class DataParallel:
             for worker, arguments in zip(self._workers, others, strict=False):
                 worker.ask(task, self.net.parameters(), *arguments, **keywords)
             with self._limited(1 if others else self.threads):
-                first = TASKS[task](self.net, *calls[0], **keywords)
+                first = TASKS[task](self._quick, *calls[0], **keywords)
             return [first, *(worker.answer() for worker, _ in zip(self._workers, others, strict=False))]
         except BaseException:
             self.close()  # an answer that nobody has taken would be the next one's

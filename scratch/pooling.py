@@ -64,7 +64,7 @@ def spread(dy: Array, axis: int, size: int, kernel_size: int, stride: int) -> Ar
     if stride == kernel_size and size == dy.shape[axis] * kernel_size:  # each pixel is in one window: no sums, no gaps
         dx = np.empty_like(dy, shape=shape)
         for entry in entries(dx, axis, kernel_size, stride):
-            entry[...] = dy
+            np.copyto(entry, dy)
         return dx
     dx = np.zeros_like(dy, shape=shape)
     for entry in entries(dx, axis, kernel_size, stride):

@@ -20,15 +20,15 @@ def unfold(x: Array, kernel_width: int, stride: int, padding: Pair) -> Array:
     (ph, pw), (samples, channels, height, width) = padding, x.shape
     image = x.transpose(2, 1, 3, 0)
     if ph or pw:
-        padded = np.zeros((height + 2 * ph, channels, width + 2 * pw, samples), x.dtype)
-        padded[ph : ph + height, :, pw : pw + width] = image
+        padded = np.zeros_like(x, shape=(height + 2 * ph, channels, width + 2 * pw, samples), order="C")
+        np.copyto(padded[ph : ph + height, :, pw : pw + width], image)
         image = padded
     else:
-        image = np.ascontiguousarray(image)
+        image = image if image.flags.c_contiguous else image.copy()
     places = (width + 2 * pw - kernel_width) // stride + 1
     down, across, right, last = image.strides
     shape, strides = (len(image), channels, kernel_width, places, samples), (down, across, right, stride * right, last)
-    return np.ndarray(shape, x.dtype, image, strides=strides).copy()
+    return type(image)(shape, x.dtype, image, strides=strides).copy()
 
 
 def windows(columns: Array, kernel_height: int, stride: int) -> Array:
@@ -40,7 +40,7 @@ def windows(columns: Array, kernel_height: int, stride: int) -> Array:
     depth, run = math.prod(columns.shape[1:3]), math.prod(columns.shape[3:])
     places, item = (rows - kernel_height) // stride + 1, columns.itemsize
     shape, strides = (places, kernel_height * depth, run), (stride * row * item, run * item, item)
-    return np.ndarray(shape, columns.dtype, columns, strides=strides)
+    return type(columns)(shape, columns.dtype, columns, strides=strides)
 
 
 def fold(dcolumns: Array, size: Pair, stride: int, padding: Pair) -> Array:
@@ -51,7 +51,7 @@ def fold(dcolumns: Array, size: Pair, stride: int, padding: Pair) -> Array:
     """
     _, channels, kw, across, samples = dcolumns.shape
     (h, w), (ph, pw) = size, padding
-    padded = np.zeros((h, channels, w + 2 * pw, samples), dcolumns.dtype)
+    padded = np.zeros_like(dcolumns, shape=(h, channels, w + 2 * pw, samples), order="C")
     for j in range(kw):
         padded[:, :, j : j + stride * across : stride] += dcolumns[ph : ph + h, :, j]
     return padded[:, :, pw : pw + w].transpose(3, 1, 0, 2)

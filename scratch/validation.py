@@ -8,6 +8,8 @@ from typing import Any, TypeAlias, TypeGuard
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from scratch.traced import Traced
+
 Array: TypeAlias = NDArray[np.floating[Any]]
 """A float32 or float64 array; the two precisions everything here computes in."""
 
@@ -31,7 +33,7 @@ def check_dtype(name: str, dtype: DTypeLike) -> np.dtype[np.floating[Any]]:
 
 def is_array(x: Any) -> TypeGuard[NDArray[Any]]:
     """Whether `x` is a plain array. Subclasses but `np.memmap` are not: a `*` of two `np.matrix` is another product."""
-    return type(x) in (np.ndarray, np.memmap)
+    return type(x) in (np.ndarray, np.memmap, Traced)
 
 
 def check_mapping(name: str, value: Any) -> None:

@@ -83,7 +83,8 @@ class Worker:
         TypeError, RuntimeError
             If an argument cannot be copied into the process; if the process has ended.
         """
-        self._send((task, params, arguments, keywords, np.geterr()))
+        self._params = params
+        self._send((task, pack(params), arguments, keywords, np.geterr()))
 
     def answer(self) -> Any:
         """Return what the task returned, or raise what it raised. Arrays are read-only, until the next `answer`.
@@ -102,6 +103,9 @@ class Worker:
             raise _not_copied(outcome.error)
         if outcome.error is not None:
             raise outcome.error
+        if isinstance(outcome.result, batch.Pass):
+            grads: Any = outcome.result.grads  # packed
+            return outcome.result._replace(grads=unpack(grads, self._params))
         return outcome.result
 
     def close(self) -> None:
@@ -134,6 +138,20 @@ def _not_copied(error: pickle.PickleError) -> TypeError:
     )
 
 
+def pack(arrays: Mapping[str, Array]) -> Any:
+    """All numbers in one array: to send one takes a fraction of the time that fourteen do."""
+    return np.concatenate([array.reshape(-1) for array in arrays.values()]) if arrays else np.empty(0)
+
+
+def unpack(packed: Array, like: Mapping[str, Array]) -> dict[str, Array]:
+    """Views of what `pack` has put together, by the names and in the shapes of `like`."""
+    arrays, begin = {}, 0
+    for name, array in like.items():
+        arrays[name] = packed[begin : begin + array.size].reshape(array.shape)
+        begin += array.size
+    return arrays
+
+
 def serve(channel: Channel) -> None:
     """Take a network from the channel, and do what is asked until the other end is closed."""
     net: Sequential | None = None
@@ -153,17 +171,20 @@ def serve(channel: Channel) -> None:
 
 
 def _outcome(
-    net: Sequential, quick: Any, task: str, params: Mapping[str, Array], arguments: Any, keywords: Any, reports: Any
+    net: Sequential, quick: Any, task: str, params: Array, arguments: Any, keywords: Any, reports: Any
 ) -> Outcome:
     """What comes of a task, with floating-point errors reported as in the process that asks."""
-    for name, parameter in net.parameters().items():
-        parameter[...] = params[name]
+    own = net.parameters()
+    for name, value in unpack(params, own).items():
+        own[name][...] = value
     with warnings.catch_warnings(record=True) as caught, np.errstate(**reports):
         warnings.simplefilter("always")  # which of them count is for the process that asks to say
         try:
             result, error = TASKS[task](quick, *arguments, **keywords), None
         except Exception as raised:
             result, error = None, _sendable(raised)
+    if isinstance(result, batch.Pass):
+        result = result._replace(grads=pack(result.grads))
     return Outcome(result, error, [warning.message for warning in caught if isinstance(warning.message, Warning)])
 
 

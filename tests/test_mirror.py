@@ -21,7 +21,9 @@ TORCH_ONLY = {"device"}
 # The third witness has no twin: it is held against both wings instead (test_literal*.py).
 LITERAL = {"literal.py", "literal_convolution.py", "literal_subsampling.py"}
 # What torch has within: unfolding, threads, and memory that is kept for the next tensor.
-SPEED = {"unfolding.py", "batch.py", "channel.py", "memory.py", "parallel.py", "worker.py"}
+SPEED = {
+    f"{name}.py" for name in ("unfolding", "batch", "capture", "traced", "memory", "parallel", "worker", "channel")
+}
 SCRATCH_ONLY = LITERAL | SPEED
 
 
