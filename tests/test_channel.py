@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import pickle
+import re
 import resource
 import socket
 import sys
@@ -21,7 +22,7 @@ import pytest
 import scratch
 from scratch import batch, worker
 from scratch.channel import Channel
-from scratch.worker import Outcome
+from scratch.worker import Worker
 from tests.strange_losses import Raising
 
 RNG = np.random.default_rng(5)
@@ -171,46 +172,50 @@ def test_what_cannot_be_copied_is_refused_on_either_side_and_the_next_message_ar
     assert same(through(ends, X), X)
 
 
-@contextlib.contextmanager
-def served() -> Iterator[Channel]:
-    """A channel at whose other end somebody serves, as in a process, but in a thread; it ends with the channel."""
-    ours, theirs = socket.socketpair()
-    serving = threading.Thread(target=worker.main, args=(theirs.detach(),))
-    serving.start()
-    channel = Channel(ours)
-    try:
-        yield channel
-    finally:
-        channel.close()
-        serving.join(30)
-        assert not serving.is_alive()
+class InThread(Worker):
+    """A worker that is no process but a thread of this one, so that what it does is seen; it ends with the channel."""
+
+    def __init__(self) -> None:
+        ours, theirs = socket.socketpair()
+        self._channel = Channel(ours)
+        self._serving = threading.Thread(target=worker.main, args=(theirs.detach(),))
+        self._serving.start()
+
+    def take(self, net: Any) -> None:
+        self._send(net)
+        assert self.answer() is None
+
+    def close(self) -> None:
+        self._channel.close()
+        self._serving.join(30)
+        assert not self._serving.is_alive()
+
+
+@pytest.fixture
+def serving() -> Iterator[InThread]:
+    with contextlib.closing(InThread()) as one:
+        yield one
 
 
 def small() -> scratch.MLP:
     return scratch.MLP((3, 4, 2), dropout=0.5, rng=np.random.default_rng(1))
 
 
-def ask(channel: Channel, task: str, params: dict[str, Any], *arguments: Any, **keywords: Any) -> Outcome:
-    channel.send((task, params, arguments, keywords, np.geterr()))
-    outcome: Outcome = channel.receive()
-    return outcome
-
-
-def test_a_process_computes_with_the_parameters_that_it_is_told_each_time() -> None:
+def test_a_process_computes_with_the_parameters_that_it_is_told_each_time(serving: InThread) -> None:
     net, loss = small(), scratch.SquaredError()
     masks = {name: RNG.random((4, 4)) < 0.5 for name in net.dropouts()}
-    with served() as channel:
-        channel.send(net)
-        assert channel.receive() == Outcome()
-        for _ in range(2):
-            for parameter in net.parameters().values():
-                parameter += 0.1
-            got = ask(channel, "gradients", net.parameters(), loss, X, TARGET, masks, of=7).result
-            expected = batch.gradients(net, loss, X, TARGET, masks, of=7)
-            assert got.value == expected.value
-            assert same(got.output, expected.output)
-            assert all(same(got.grads[name], grad) for name, grad in expected.grads.items())
-            assert same(ask(channel, "predict", net.parameters(), X).result, net.predict(X))
+    serving.take(net)
+    for _ in range(4):
+        for parameter in net.parameters().values():
+            parameter += 0.1
+        serving.ask("gradients", net.parameters(), loss, X, TARGET, masks, of=7)
+        got, expected = serving.answer(), batch.gradients(net, loss, X, TARGET, masks, of=7)
+        assert got.value == expected.value
+        assert same(got.output, expected.output)
+        assert list(got.grads) == list(expected.grads)
+        assert all(same(got.grads[name], grad) for name, grad in expected.grads.items())
+        serving.ask("predict", net.parameters(), X)
+        assert same(serving.answer(), net.predict(X))
 
 
 @pytest.mark.parametrize(
@@ -223,33 +228,31 @@ def test_a_process_computes_with_the_parameters_that_it_is_told_each_time() -> N
     ],
 )
 def test_an_error_comes_back_with_its_place_and_the_process_goes_on(
-    loss: Any, kind: type[Exception], message: str
+    serving: InThread, loss: Any, kind: type[Exception], message: str
 ) -> None:
     net = small()
-    with served() as channel:
-        channel.send(net)
-        channel.receive()
-        outcome = ask(channel, "gradients", net.parameters(), loss, X, TARGET)
-        assert type(outcome.error) is kind
-        with pytest.raises(kind, match=message):
-            raise type(outcome.error)(*outcome.error.args)
-        (note,) = outcome.error.__notes__
-        assert "in the process of a part of the batch" in note
-        assert "criterion.forward(output, target)" in note
-        assert same(ask(channel, "predict", net.parameters(), X).result, net.predict(X))
+    serving.take(net)
+    serving.ask("gradients", net.parameters(), loss, X, TARGET)
+    with pytest.raises(kind) as raised:
+        serving.answer()
+    assert type(raised.value) is kind
+    assert re.search(message, str(raised.value))
+    (note,) = raised.value.__notes__
+    assert "in the process of a part of the batch" in note
+    assert "criterion.forward(output, target)" in note
+    serving.ask("predict", net.parameters(), X)
+    assert same(serving.answer(), net.predict(X))
 
 
-def test_what_a_process_cannot_import_is_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_process_cannot_import_is_an_answer(serving: InThread, monkeypatch: pytest.MonkeyPatch) -> None:
     here = types.ModuleType("only_here")
     here.Layer = type("Layer", (scratch.Identity,), {"__module__": "only_here"})  # type: ignore[attr-defined]
-    with served() as channel:
-        monkeypatch.setitem(sys.modules, "only_here", here)
-        strange = pickle.dumps(scratch.Sequential({"strange": here.Layer()}))
-        monkeypatch.delitem(sys.modules, "only_here")
-        channel.send(Disguised(strange))
-        assert "only_here" in str(channel.receive().error)
-        channel.send(small())
-        assert channel.receive() == Outcome()
+    monkeypatch.setitem(sys.modules, "only_here", here)
+    strange = pickle.dumps(scratch.Sequential({"strange": here.Layer()}))
+    monkeypatch.delitem(sys.modules, "only_here")
+    with pytest.raises(TypeError, match="cannot be copied into another process: No module named 'only_here'"):
+        serving.take(Disguised(strange))
+    serving.take(small())
 
 
 class Disguised:
@@ -262,21 +265,21 @@ class Disguised:
         return pickle.loads, (self.pickled,)
 
 
-def test_floating_point_errors_are_reported_as_the_asking_process_has_it() -> None:
+def test_floating_point_errors_are_reported_as_the_asking_process_has_it(serving: InThread) -> None:
     net, loss = small(), scratch.SquaredError()
     large = np.full_like(X, 1e38)
     for parameter in net.parameters().values():
         parameter += 1e20
-    with served() as channel:
-        channel.send(net)
-        channel.receive()
-        with np.errstate(all="ignore"):
-            assert not ask(channel, "gradients", net.parameters(), loss, large, TARGET).warned
-        with np.errstate(all="raise"):
-            assert isinstance(
-                ask(channel, "gradients", net.parameters(), loss, large, TARGET).error, FloatingPointError
-            )
-        with np.errstate(all="warn"):
-            warned = ask(channel, "gradients", net.parameters(), loss, large, TARGET).warned
-    assert warned
-    assert all(isinstance(warning, RuntimeWarning) for warning in warned)
+    serving.take(net)
+
+    def ask(report: Any) -> None:
+        with np.errstate(all=report):
+            serving.ask("gradients", net.parameters(), loss, large, TARGET)
+            serving.answer()
+
+    for _ in range(3):
+        ask("ignore")
+        with pytest.raises(FloatingPointError):
+            ask("raise")
+        with pytest.warns(RuntimeWarning):
+            ask("warn")
