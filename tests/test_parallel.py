@@ -26,6 +26,7 @@ from scratch.parallel import DataParallel
 from tests import cases, strange_losses
 from tests.passes import Drawn, copied, images, same
 
+SAMPLES = 33  # so many that sharing them out is worth it
 ROOT = Path(__file__).parents[1]
 LENET5 = next(case for case in cases.NETWORKS if case.label == "as the paper has it")
 DROPPED = next(case for case in cases.NETWORKS if case.label == "signals, dropout, a network within")
@@ -96,8 +97,8 @@ def test_a_network_of_more_parameters_than_outputs_starts_no_process() -> None:
 
 @pytest.fixture(scope="module")
 def lenet5() -> Iterator[tuple[Drawn, DataParallel]]:
-    """LeNet-5 and 9 images, in two processes."""
-    drawn = Drawn(LENET5, "float32", 9)
+    """LeNet-5 and an odd number of images, in two processes."""
+    drawn = Drawn(LENET5, "float32", SAMPLES)
     with DataParallel(drawn.net, drawn.loss, threads=2) as parts:
         yield drawn, parts
     assert not pids(parts)
@@ -129,11 +130,15 @@ def test_the_plan_says_what_is_computed_in_one_go(
     drawn, parts = lenet5
     monkeypatch.setattr("scratch.parallel._CACHED", 40_000)  # numbers: of two images
     plan = parts.plan(drawn.x)
-    assert [[piece.stop - piece.start for piece in pieces] for pieces in plan] == [[2, 2], [2, 3]]
+    assert [sample for pieces in plan for piece in pieces for sample in range(SAMPLES)[piece]] == list(range(SAMPLES))
+    sizes = [[piece.stop - piece.start for piece in pieces] for pieces in plan]
+    assert len(sizes) == 2
+    assert all(1 <= size <= 3 for of_part in sizes for size in of_part)
+    assert all(abs(sum(of_part) - SAMPLES / 2) < 1 for of_part in sizes)
     found = parts.gradients(drawn.x, drawn.target)
     with parts.limited(drawn.x):
         passes = [
-            [batch.whole(drawn.net, drawn.loss, drawn.x[piece], drawn.target[piece], of=9) for piece in pieces]
+            [batch.whole(drawn.net, drawn.loss, drawn.x[piece], drawn.target[piece], of=SAMPLES) for piece in pieces]
             for pieces in plan
         ]
     assert same(found, batch.add(batch.add(of_part) for of_part in passes))
@@ -174,14 +179,14 @@ def test_nan_stays_with_its_image_and_reaches_all_gradients(lenet5: tuple[Drawn,
     with np.errstate(invalid="ignore"):
         found = parts.gradients(x, drawn.target)
     assert np.isnan(found.value)
-    assert np.array_equal(np.isnan(found.output), np.arange(9)[:, None].repeat(10, 1) == 8)
+    assert np.array_equal(np.isnan(found.output), np.arange(SAMPLES)[:, None].repeat(10, 1) == SAMPLES - 1)
     assert all(np.isnan(grad).any() for grad in found.grads.values())
     drawn.judge(parts.gradients(drawn.x, drawn.target)).require()
 
 
 def test_what_a_call_returned_stays_as_it_is_and_may_be_written_to(lenet5: tuple[Drawn, DataParallel]) -> None:
     drawn, parts = lenet5
-    for samples in (1, 9):
+    for samples in (1, SAMPLES):
         first, output = parts.gradients(drawn.x[:samples], drawn.target[:samples]), parts.predict(drawn.x[:samples])
         kept, kept_output = copied(first), output.copy()
         x, target = images(samples, 9)
@@ -415,7 +420,7 @@ def test_where_sockets_carry_no_descriptors_it_does_without_processes(monkeypatc
 
 def test_threads_take_turns_with_it(lenet5: tuple[Drawn, DataParallel]) -> None:
     _, parts = lenet5
-    batches = [images(9, seed) for seed in range(6)]
+    batches = [images(SAMPLES, seed) for seed in range(6)]
     expected = [parts.gradients(*one) for one in batches]
     with ThreadPoolExecutor(3) as pool:
         found = list(pool.map(lambda one: parts.gradients(*one), batches))

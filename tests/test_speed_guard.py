@@ -78,7 +78,7 @@ def traced(function: Callable[[], object]) -> tuple[int, int]:
 # ---- calls: what a step of a few samples consists of, at some 0.1 microseconds each in C and more in Python
 
 CALLS = {("lenet5", 1): 806, ("lenet5", 64): 783, ("mlp", 1): 284, ("mlp", 64): 261}
-MORE_CALLS = 56
+PLANNING = 43
 
 
 @pytest.mark.parametrize(("model", "samples"), CALLS)
@@ -96,20 +96,21 @@ def test_a_step_takes_few_calls(model: str, samples: int, monkeypatch: pytest.Mo
     assert calls(train) > CALLS[model, samples]
 
 
-def test_sharing_nothing_out_takes_few_calls_more(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_planning_a_step_takes_few_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     net, shape = NETWORKS["lenet5"]
     x, target = RNG.standard_normal((1, *shape)).astype(np.float32), RNG.integers(0, 10, 1)
+    computed = batch.gradients(net, LOSS, x, target)
     with DataParallel(net, LOSS, threads=1) as parts:
+        monkeypatch.setattr(parts, "_share", lambda *_, **__: [computed])  # all but the passes themselves
         parts.gradients(x, target)
-        bare = calls(lambda: batch.gradients(net, LOSS, x, target))
-        assert calls(lambda: parts.gradients(x, target)) - bare <= MORE_CALLS
+        assert calls(lambda: parts.gradients(x, target)) <= PLANNING
         planned = parts._parts
 
         def recounted(x: Any) -> Any:  # the parameters, at every step
             return net.num_parameters and planned(x)
 
         monkeypatch.setattr(parts, "_parts", recounted)
-        assert calls(lambda: parts.gradients(x, target)) - bare > MORE_CALLS
+        assert calls(lambda: parts.gradients(x, target)) > PLANNING
 
 
 def test_the_gradient_of_the_image_is_not_computed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,15 +134,16 @@ def test_the_gradient_of_the_image_is_not_computed(monkeypatch: pytest.MonkeyPat
 # ---- bytes: what has to be fetched from the system, written and read
 
 
-@pytest.mark.parametrize(("samples", "bound"), [(64, 5.35e6), (256, 8.6e6)])
-def test_a_step_has_little_memory_at_once(samples: int, bound: float) -> None:
+@pytest.mark.parametrize("samples", [128, 256])
+def test_a_step_has_no_more_memory_at_once_for_a_large_batch(samples: int) -> None:
     net, shape = NETWORKS["lenet5"]
     x, target = RNG.standard_normal((samples, *shape)).astype(np.float32), RNG.integers(0, 10, samples)
+    bound = 11e6
     with DataParallel(net, LOSS, threads=1) as parts:
-        parts.gradients(x, target)
-        peak, _ = traced(lambda: parts.gradients(x, target))
+        (plan,) = parts.plan(x)
+    peak, _ = traced(lambda: batch.gradients(net, LOSS, x, target, pieces=len(plan)))
     assert peak <= bound
-    whole, _ = traced(lambda: batch.gradients(net, LOSS, x, target))  # not in pieces
+    whole, _ = traced(lambda: batch.gradients(net, LOSS, x, target))
     assert whole > 1.5 * bound
 
 
