@@ -101,8 +101,8 @@ class TrainConfig:
     """Updates between two checkpoints."""
 
     threads: Whole = 1
-    """Threads of BLAS and of torch; 0 leaves them as they are. 1 keeps the two thread pools from fighting over the
-    cores, and the results from depending on how many there are."""
+    """How many cores each backend computes on: torch in threads, scratch in threads of BLAS, or with the parts of a
+    batch in processes; 0 leaves the threads as they are. The last bits of a result depend on it."""
 
     def __post_init__(self) -> None:
         annotations = field_types(type(self))
