@@ -144,6 +144,7 @@ class _Pass:
         self._calls: dict[str, Calls] = {}
         self._checked: set[str] = set()
         self._plainly = False
+        self._on_tape = True
         self._plain: Callable[[], tuple[Array, Any]]
         self._cache: Any = None
         self._traced_cache: Any = None
@@ -151,6 +152,7 @@ class _Pass:
     def forward(self, x: Array, masks: Mapping[str, Mask] | None) -> Array:
         """The output; what the way back needs is kept here."""
         self.turn += 1
+        self._on_tape = True
         self._cache = None
         self._plain = functools.partial(self.net.forward, x, masks)
 
@@ -180,6 +182,7 @@ class _Pass:
 
     def predict(self, x: Array) -> Array:
         """The output."""
+        self._on_tape = True
 
         def traced(inputs: dict[str, Any]) -> Arrays:
             return {"output": self._shadow.predict(inputs["x"])}
@@ -191,7 +194,10 @@ class _Pass:
     ) -> dict[str, Array]:
         """Record at first; then replay and check; then replay."""
         dense = what in self._calls or all(np.empty_like(array).strides == array.strides for array in inputs.values())
-        if self._plainly or not dense or (what in self._calls and not self._calls[what].fits(inputs)):
+        fits = dense and (what not in self._calls or self._calls[what].fits(inputs))
+        # A way back can read only what its own way there has left on the tape.
+        self._on_tape = self._on_tape and fits
+        if self._plainly or not self._on_tape:
             return dict(made_plainly())
         if what not in self._calls:
             try:
