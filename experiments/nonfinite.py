@@ -13,7 +13,8 @@ def find_nonfinite(backend: Backend, images: Array, step: Step, masks: Masks | N
     The order: parameters, inputs, the outputs of the layers, the loss, the gradients from the last layer to the first.
     `masks` are those that the step was computed with.
     """
-    if math.isfinite(step.loss) and all(np.isfinite(grad).all() for grad in step.grads.values()):
+    # One sum of squares tells of a whole tensor; where it has only overflowed, the search finds nothing.
+    if math.isfinite(step.loss) and all(math.isfinite(np.vdot(grad, grad)) for grad in step.grads.values()):
         return None
     tensors = {f"parameter {name}": value for name, value in backend.parameters().items()}
     tensors["input"] = images
