@@ -5,6 +5,7 @@ import numpy as np
 import scratch
 import torchref
 from scratch.batch import Pass
+from scratch.parallel import DataParallel
 from tests import cases, harness
 from torchref import oracle
 
@@ -51,3 +52,19 @@ def copied(found: Pass) -> Pass:
 def images(samples: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     return rng.standard_normal((samples, 1, 28, 28)).astype(np.float32), rng.integers(0, 10, samples)
+
+
+def pids(parts: DataParallel) -> list[int]:
+    return [worker._process.pid for worker in parts._workers]
+
+
+def small() -> tuple[scratch.Sequential, np.ndarray, np.ndarray]:
+    """A network of few parameters and more outputs, and a batch for it."""
+    rng = np.random.default_rng(8)
+    layers = {
+        "conv": scratch.Conv2d(1, 2, 3, rng=rng),
+        "flat": scratch.Flatten(),
+        "top": scratch.Linear(72, 2, rng=rng),
+    }
+    x = rng.standard_normal((8, 1, 8, 8)).astype(np.float32)
+    return scratch.Sequential(layers), x, rng.standard_normal((8, 2)).astype(np.float32)
