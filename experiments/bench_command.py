@@ -13,7 +13,7 @@ Model = Literal["lenet5", "mlp"]
 Peer = Literal["all", "none", "torch", "torch-compile", "jax", "mygrad", "sklearn"]
 Mode = Literal["train", "infer"]
 Dtype = Literal["float32", "float64"]
-Study = Literal["steps", "epoch", "memory", "scaling", "all"]
+Study = Literal["steps", "epoch", "memory", "scaling", "ideas", "all"]
 
 _MOST_THREADS: Final = 1024
 
@@ -63,7 +63,7 @@ class Bench:
     """How long each turn takes."""
 
     what: Annotated[Study, one_of(Study)] = "steps"
-    """Steps, an epoch of training, peak memory, cost against image size and width, or all."""
+    """Steps, an epoch of training, peak memory, cost against image size and width, or all; or what each idea brings."""
 
     profile: bool = False
     """Print the time of each layer, forward and backward."""
@@ -75,7 +75,7 @@ class Bench:
     """Folder in which bench is made."""
 
     publish: Folder = None
-    """With all: put tables and figures into this folder of documents."""
+    """With all or ideas: put tables and figures into this folder of documents."""
 
     json: bool = False
     """Print the outcome as one JSON object; everything else goes to stderr."""
@@ -115,7 +115,7 @@ class Bench:
             raise UserError(f"--threads: expected at most {_MOST_THREADS}; got {self.threads}", USAGE_ERROR)
         if not 0 < self.seconds < float("inf"):
             raise UserError(f"--seconds: expected a number greater than 0; got {self.seconds}", USAGE_ERROR)
-        if self.publish is not None and (self.what != "all" or self.quick):
-            raise UserError("--publish: expected with --what all, without --quick", USAGE_ERROR)
+        if self.publish is not None and (self.what not in ("all", "ideas") or self.quick):
+            raise UserError("--publish: expected with --what all or ideas, without --quick", USAGE_ERROR)
         if self.publish is not None and not self.publish.is_dir():
             raise UserError(f"--publish: there is no folder {self.publish}", USAGE_ERROR)

@@ -156,7 +156,7 @@ def test_an_absent_peer_is_left_out_unless_it_was_named(
         (["--rounds", "0"], "--rounds: expected a whole number of at least 1; got 0"),
         (["--seconds", "0"], "--seconds: expected a number greater than 0; got 0"),
         (["--seconds", "nan"], "--seconds: expected a number greater than 0; got nan"),
-        (["--publish", "docs"], "--publish: expected with --what all, without --quick"),
+        (["--publish", "docs"], "--publish: expected with --what all or ideas, without --quick"),
         (["--what", "all", "--publish", "nowhere"], "--publish: there is no folder nowhere"),
     ],
 )

@@ -1,4 +1,4 @@
-"""What the documents show of a comparison: the marked part of `results.md`, and figures in `images/speed/`."""
+"""What the documents show of a comparison: the marked part of a page, and figures in `images/speed/`."""
 
 import shutil
 from collections.abc import Sequence
@@ -11,6 +11,22 @@ from experiments.records import read_text
 
 BEGIN: Final = "<!-- speed: from here to the end mark, `make bench` writes -->"
 END: Final = "<!-- speed: end -->"
+
+
+class Page(NamedTuple):
+    """A document with a part that is written here, between two lines."""
+
+    name: str
+    begin: str
+    end: str
+
+
+RESULTS: Final = Page("results.md", BEGIN, END)
+IDEAS: Final = Page(
+    "speed.md",
+    "<!-- ideas: from here to the end mark, `twice bench --what ideas --profile --publish docs` writes -->",
+    "<!-- ideas: end -->",
+)
 
 
 class Figure(NamedTuple):
@@ -45,14 +61,14 @@ class Section(NamedTuple):
     figures: tuple[Figure, ...] = ()
 
 
-def around_the_marks(documents: Path) -> tuple[str, str]:
-    """Return what stands in `results.md` before and after the part that is written here; `UserError` without marks."""
-    results = documents / "results.md"
+def around_the_marks(documents: Path, page: Page = RESULTS) -> tuple[str, str]:
+    """Return what stands in a page before and after the part that is written here; `UserError` without marks."""
+    results = documents / page.name
     text = read_text(results) if results.is_file() else ""
-    before, begin, rest = text.partition(f"{BEGIN}\n")
-    _, end, after = rest.partition(END)
+    before, begin, rest = text.partition(f"{page.begin}\n")
+    _, end, after = rest.partition(page.end)
     if not (begin and end):
-        raise UserError(f"{results}: expected a part between the lines {BEGIN} and {END}")
+        raise UserError(f"{results}: expected a part between the lines {page.begin} and {page.end}")
     return before, after
 
 
@@ -98,7 +114,7 @@ def publish(heading: str, sections: Sequence[Section], folder: Path, documents: 
     UserError
         If `results.md` is not there or has not the two marks; nothing is changed then.
     """
-    before, after = around_the_marks(documents)
+    around_the_marks(documents)
     images = documents / "images" / "speed"
     fresh = images.with_name("speed.tmp")
     shutil.rmtree(fresh, ignore_errors=True)
@@ -109,9 +125,15 @@ def publish(heading: str, sections: Sequence[Section], folder: Path, documents: 
                 shutil.copyfile(folder / f"{figure.name}{suffix}.svg", fresh / f"{figure.name}{suffix}.svg")
     shutil.rmtree(images, ignore_errors=True)
     fresh.rename(images)
-    results = documents / "results.md"
-    write_text(results, f"{before}{BEGIN}\n{document(heading, sections, 'images/speed')}{END}{after}")
-    return [images, results]
+    return [images, write_part(heading, sections, documents)]
+
+
+def write_part(heading: str, sections: Sequence[Section], documents: Path, page: Page = RESULTS) -> Path:
+    """Write the marked part of a page, whose figures are there, and return the page; `UserError` without marks."""
+    before, after = around_the_marks(documents, page)
+    path = documents / page.name
+    write_text(path, f"{before}{page.begin}\n{document(heading, sections, 'images/speed')}{page.end}{after}")
+    return path
 
 
 def _picture(figure: Figure, images: str) -> str:

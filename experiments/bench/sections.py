@@ -166,6 +166,26 @@ def peak_memory(sitting: Sitting) -> Section:
     return Section("memory", title, memory.markdown(found), found.to_json(), sitting.held(found))
 
 
+def ideas(sitting: Sitting) -> Section:
+    """Measure what each idea brings."""
+    from experiments.bench import gains
+
+    settings = sitting.settings
+    found = gains.measure(
+        cells(settings), rounds=settings.rounds, seconds=gains.SHARE * settings.seconds, progress=sitting.progress
+    )
+    shown = []
+    for kept in (True, False):
+        narrow, wide = (gains.table(found, kept=kept, quartiles=quartiles) for quartiles in (False, True))
+        sitting.show(narrow)
+        shown.append(wide)
+    notes = [f"{gain.idea.name} was refused: {gain.refused}" for gain in found if gain.refused]
+    for note in notes:
+        sitting.note(note)
+    content = [gain.to_json() for gain in found]
+    return Section("ideas", "What each idea brings", _text(shown, notes), content, not notes)
+
+
 #: In the order of the document.
 PARTS: Final[dict[str, Callable[[Sitting], Section]]] = {
     "steps": steps,
@@ -173,12 +193,14 @@ PARTS: Final[dict[str, Callable[[Sitting], Section]]] = {
     "profile": layers,
     "epoch": an_epoch,
     "memory": peak_memory,
+    "ideas": ideas,
 }
 
 
 def asked_for(settings: Bench) -> list[str]:
     """Return which parts the flags ask for."""
-    return [name for name in PARTS if settings.what in (name, "all") or (name == "profile" and settings.profile)]
+    all_of = set(PARTS) - {"ideas"} if settings.what == "all" else {settings.what}  # ideas have a page of their own
+    return [name for name in PARTS if name in all_of or (name == "profile" and settings.profile)]
 
 
 def _text(shown: Sequence[tables.Table], notes: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from experiments import manifest
 from experiments.atomic import write_text
-from experiments.bench import publishing
+from experiments.bench import gains, publishing
 from experiments.bench.competitors import PEERS
 from experiments.bench.publishing import Section
 from experiments.bench.results import machine
@@ -42,8 +42,9 @@ def run_bench(settings: Bench) -> int:
     """
     console = Screen(stderr=True, highlight=False, width=None if sys.stderr.isatty() else 120)
     console = console if settings.json else screen()
+    page = publishing.IDEAS if settings.what == "ideas" else publishing.RESULTS
     if settings.publish is not None:
-        publishing.around_the_marks(settings.publish)  # now: not after twenty minutes
+        publishing.around_the_marks(settings.publish, page)  # now: not after twenty minutes
     peers, left_out = _peers(settings)
     folder = settings.runs_dir / f"bench{'-quick' * settings.quick}"
     folder.mkdir(parents=True, exist_ok=True)
@@ -63,7 +64,11 @@ def run_bench(settings: Bench) -> int:
             write_text(folder / "bench.json", json.dumps(finite(answer), indent=2, allow_nan=False) + "\n")
             write_text(folder / "bench.md", publishing.document(heading, sections, "."))
     if settings.publish is not None:
-        for written in publishing.publish(heading, sections, folder, settings.publish):
+        for written in (
+            [publishing.write_part(heading, sections, settings.publish, page)]
+            if page is publishing.IDEAS
+            else publishing.publish(heading, sections, folder, settings.publish)
+        ):
             console.print(f"published {written}", markup=False, soft_wrap=True)
     console.print(f"tables and every round   {folder}", markup=False, soft_wrap=True)
     if settings.json:
@@ -73,7 +78,7 @@ def run_bench(settings: Bench) -> int:
 
 def _peers(settings: Bench) -> tuple[tuple[str, ...], list[str]]:
     """Who is compared with; a peer that was named and is not there is an error, one that was not is left out."""
-    if settings.peers == ("none",):
+    if settings.peers == ("none",) or settings.what == "ideas":
         return (), []
     named = settings.peers != ("all",)
     peers, left_out = installed(settings.peers if named else PEERS)
@@ -87,10 +92,13 @@ def _heading(machine: dict[str, Any], settings: Bench) -> str:
     versions, code = machine["versions"], machine["code"]["commit"]
     at = f", commit {code[:8]}{' with changes' * bool(machine['code']['dirty'])}" if code else ""
     threads = "1 thread for each" if settings.threads == 1 else f"1 or {settings.threads} threads, whichever is faster"
+    seconds, apart = settings.seconds, ", in separate processes"
+    if settings.what == "ideas":
+        threads, seconds, apart = "1 thread but where processes are compared", gains.SHARE * seconds, ""
     return (
         f"Measured {machine['begun'][:10]} on {machine['cores']} cores ({machine['cpu']}) with NumPy "
         f"{versions['numpy']} and PyTorch {versions['torch']}{at}: {threads}; medians and quartiles of "
-        f"{settings.rounds} rounds of {settings.seconds:g} s in turns, in separate processes."
+        f"{settings.rounds} rounds of {seconds:g} s in turns{apart}."
     )
 
 

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
@@ -59,15 +59,17 @@ class Worker:
     ----------
     entrant:
         What it runs.
+    words:
+        The module that runs it, and what that is told first.
     """
 
-    def __init__(self, entrant: Entrant) -> None:
+    def __init__(self, entrant: Entrant, words: Sequence[str] = ("experiments.bench.worker",)) -> None:
         self.entrant = entrant
         self._folder = tempfile.TemporaryDirectory(prefix="twice-bench-")
         self._said = Path(self._folder.name) / "stderr"
         with self._said.open("wb") as errors:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "experiments.bench.worker", entrant.name, str(entrant.threads)],
+                [sys.executable, "-m", *words, entrant.name, str(entrant.threads)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
