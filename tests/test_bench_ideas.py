@@ -18,7 +18,7 @@ from experiments.bench.ideas import ALL, IDEAS, Idea
 from experiments.bench.publishing import IDEAS as PAGE
 from experiments.bench_command import Bench
 from experiments.cli import main
-from scratch import activation, convolution
+from scratch import activation, convolution, validation
 from scratch.capture import Captured
 from scratch.parallel import DataParallel
 
@@ -47,7 +47,8 @@ def watched(idea: Idea, used: Counter[str]) -> Idea:
 def test_a_plain_way_computes_the_same_and_is_what_is_timed(letter: str) -> None:
     idea, used = EACH[letter], Counter[str]()
     cell = cell_of(idea)
-    now, instead = Version(cell, contextlib.nullcontext), Version(cell, watched(idea, used).put_in_place)
+    now = Version(cell, contextlib.nullcontext)
+    instead = Version(cell, watched(idea, used).put_in_place)
     gains.same_gradients(cell, now.gradients(), instead.gradients())
     gains.agreement.check(cell, now.outcome(), instead.outcome())
     unused = {place for place, function in idea.instead.items() if callable(function)} - set(used)
@@ -56,7 +57,7 @@ def test_a_plain_way_computes_the_same_and_is_what_is_timed(letter: str) -> None
     assert unused == (dense if letter == "all" else set())
     # Replayed where the step as it is is replayed: a step may not be slower because it cannot be recorded.
     recorded = instead.steps.parts._quick
-    assert isinstance(recorded, Captured) == (letter not in ("n", "all"))
+    assert isinstance(recorded, Captured) == (letter not in ("n", "all", "j (no n)", "l (no n)"))
     if isinstance(recorded, Captured):
         assert recorded._passes
         for one in recorded._passes.values():
@@ -113,7 +114,7 @@ def test_gradients_of_other_names_and_shapes_are_refused() -> None:
 def test_both_ways_are_timed_in_turns_and_in_processes_of_their_own_where_it_matters() -> None:
     cell = Cell(model="mlp", mode="train", batch=1)
     together = gains.compare("f", IDEAS["f"], cell, rounds=2, seconds=0.001)
-    (apart,) = gains.compare_apart("l", IDEAS["l"], [cell], rounds=2, seconds=0.001)
+    (apart,) = gains.compare_apart("l (no n)", IDEAS["l (no n)"], [cell], rounds=2, seconds=0.001)
     for gain in (together, apart):
         assert not gain.refused
         assert len(gain.now) == len(gain.instead) == 2
@@ -135,6 +136,7 @@ def test_an_idea_is_measured_where_it_makes_a_difference(monkeypatch: pytest.Mon
     assert all(cell.mode == "train" for _, cell in asked)
     places = {letter: [(cell.model, cell.batch) for own, cell in asked if own == letter] for letter, _ in asked}
     assert set(places) == {*IDEAS, ""}
+    assert places["j (no n)"] == places["a"]
     assert places["f"] == [("lenet5", 1), ("mlp", 1)]
     assert places["m"] == [("lenet5", 256)]
     assert len(places["a"]) == 4
@@ -199,3 +201,13 @@ def test_the_command_shows_records_and_publishes_what_was_found(
 def test_ideas_have_a_page_of_their_own() -> None:
     assert sections.asked_for(Bench(what="ideas", profile=True)) == ["profile", "ideas"]
     assert "ideas" not in sections.asked_for(Bench(what="all"))
+
+
+def test_what_is_given_is_in_place_with_the_idea_and_without() -> None:
+    idea, cell = IDEAS["j (no n)"], Cell(model="lenet5", mode="train", batch=1)
+    fits = validation.fits
+    with idea.put_in_place(instead=False):
+        assert not isinstance(Version(cell, contextlib.nullcontext).steps.parts._quick, Captured)
+        assert validation.fits is fits
+    with idea.put_in_place():
+        assert validation.fits is plain_ways.fits

@@ -24,6 +24,7 @@ from experiments.bench.workers import Entrant, Worker, WorkerError
 
 SHARE: Final = 0.25
 """Of the seconds that a turn has in other comparisons: there are ten times as many here."""
+_WORKER: Final = "experiments.bench.ideas_worker"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,7 +113,8 @@ def same_gradients(cell: Cell, ours: Mapping[str, agreement.Array], theirs: Mapp
 def compare(letter: str, idea: Idea, cell: Cell, *, rounds: int, seconds: float) -> Gain:
     """Measure one idea in one cell, in this process; one that computes something else is refused."""
     with threadpool_limits(1, "blas"), contextlib.ExitStack() as stack:
-        now, instead = Version(cell, contextlib.nullcontext), Version(cell, idea.put_in_place)
+        now = Version(cell, lambda: idea.put_in_place(instead=False))
+        instead = Version(cell, idea.put_in_place)
         for version in (now, instead):
             stack.callback(version.steps.close)
         try:
@@ -128,8 +130,8 @@ def compare(letter: str, idea: Idea, cell: Cell, *, rounds: int, seconds: float)
 def compare_apart(letter: str, idea: Idea, cells: Sequence[Cell], *, rounds: int, seconds: float) -> Iterator[Gain]:
     """Measure one idea in cells, with a process for each of the two ways."""
     with (
-        Worker(Entrant("scratch", idea.threads)) as now,
-        Worker(Entrant("scratch", 1), ("experiments.bench.ideas_worker", letter)) as instead,
+        Worker(Entrant("scratch", idea.threads), (_WORKER, letter, "now")) as now,
+        Worker(Entrant("scratch", 1), (_WORKER, letter, "instead")) as instead,
     ):
         for cell in cells:
             try:

@@ -22,6 +22,8 @@ class Idea:
         What it is called in the tables.
     instead:
         By the place in `scratch`, the plain way; for an idea that was thrown away, the idea itself.
+    given:
+        The same for what is in place with the idea and without: to see it where another idea does not hide it.
     models:
         The networks that it concerns.
     least, most:
@@ -42,12 +44,13 @@ class Idea:
     kept: bool = True
     apart: bool = False
     threads: int = 1
+    given: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @contextlib.contextmanager
-    def put_in_place(self) -> Iterator[None]:
-        """Have `instead` in the place of what is there, until the block is left."""
+    def put_in_place(self, instead: bool = True) -> Iterator[None]:
+        """Have `given`, and `instead` if it is asked for, in the place of what is there, until the block is left."""
         with contextlib.ExitStack() as stack:
-            for place, function in self.instead.items():
+            for place, function in {**self.given, **(self.instead if instead else {})}.items():
                 stack.enter_context(mock.patch(place, function))
             yield
 
@@ -57,6 +60,14 @@ class Idea:
 
 
 _CONV: Final[tuple[ModelName, ...]] = ("lenet5",)
+_NOT_RECORDED: Final = {"scratch.parallel.quickened": lambda net: net}
+_SLOW_CHECKS: Final = {
+    "scratch.validation.fits": plain_ways.fits,
+    "scratch.validation.alike": lambda *_: False,
+    "scratch.optim.alike": lambda *_: False,
+    "scratch.pooling.Subsample2d.check_input": plain_ways.check_input,
+    "scratch.convolution.Conv2d._check_room": plain_ways.check_room,
+}
 
 IDEAS: Final[dict[str, Idea]] = {
     "a": Idea(
@@ -112,22 +123,21 @@ IDEAS: Final[dict[str, Idea]] = {
         {"scratch.pooling.Subsample2d.backward": plain_ways.subsample_backward},
         _CONV,
     ),
-    "j": Idea(
-        "checks that take a fast way",
-        {
-            "scratch.validation.fits": plain_ways.fits,
-            "scratch.validation.alike": lambda *_: False,
-            "scratch.optim.alike": lambda *_: False,
-            "scratch.pooling.Subsample2d.check_input": plain_ways.check_input,
-            "scratch.convolution.Conv2d._check_room": plain_ways.check_room,
-        },
-    ),
+    "j": Idea("checks that take a fast way", _SLOW_CHECKS),
+    "j (no n)": Idea("the same where no pass is recorded", _SLOW_CHECKS, _CONV, given=_NOT_RECORDED),
     "k": Idea("an update some rows at a time", {"scratch.optim.descend": plain_ways.descend}),
     "l": Idea("freed memory kept", {"scratch.parallel.keep_memory": lambda: None}, apart=True),
+    "l (no n)": Idea(
+        "the same where no pass is recorded",
+        {"scratch.parallel.keep_memory": lambda: None},
+        _CONV,
+        apart=True,
+        given=_NOT_RECORDED,
+    ),
     "m": Idea(
         "a large batch in pieces that fit in the cache", {"scratch.parallel._CACHED": _EVERYTHING}, _CONV, least=128
     ),
-    "n": Idea("passes recorded and replayed", {"scratch.parallel.quickened": lambda net: net}, _CONV),
+    "n": Idea("passes recorded and replayed", _NOT_RECORDED, _CONV),
     "o": Idea("two processes", {}, _CONV, least=32, apart=True, threads=2),
     "two threads": Idea(
         "two threads in one process",
@@ -150,7 +160,7 @@ ALL: Final = Idea(
     {
         place: function
         for letter, idea in IDEAS.items()
-        if idea.kept and not idea.apart and letter != "b"  # a brings its own way back
+        if idea.kept and not idea.apart and not idea.given and letter != "b"  # a brings its own way back
         for place, function in idea.instead.items()
     },
 )
