@@ -98,7 +98,7 @@ def test_what_a_document_shows_is_what_happens(
     assert shown >= 2
 
 
-@pytest.mark.parametrize("document", [*DOCUMENTS, "docs/course/README.md", "docs/equivalence.md"])
+@pytest.mark.parametrize("document", [*DOCUMENTS, "docs/course/README.md", "docs/equivalence.md", "docs/speed.md"])
 def test_links_lead_somewhere(document: str) -> None:
     text = (ROOT / document).read_text(encoding="utf-8")
     targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text)
