@@ -16,6 +16,8 @@ from experiments.bench.cells import Cell
 from experiments.bench.gains import Gain, Version
 from experiments.bench.ideas import ALL, IDEAS, Idea
 from experiments.bench.publishing import IDEAS as PAGE
+from experiments.bench.publishing import around_the_marks
+from experiments.bench.workers import ROOT
 from experiments.bench_command import Bench
 from experiments.cli import main
 from scratch import activation, convolution, validation
@@ -199,6 +201,8 @@ def test_the_command_shows_records_and_publishes_what_was_found(
 
 
 def test_ideas_have_a_page_of_their_own() -> None:
+    before, after = around_the_marks(ROOT / "docs", PAGE)
+    assert all(f"**{letter}. " in before + after for letter in IDEAS if len(letter) == 1)
     assert sections.asked_for(Bench(what="ideas", profile=True)) == ["profile", "ideas"]
     assert "ideas" not in sections.asked_for(Bench(what="all"))
 
