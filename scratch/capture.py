@@ -7,15 +7,15 @@ and the calls are made again. The layers know nothing of it, and the results are
 """
 
 import copy
-import functools
-from collections.abc import Callable, Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scratch.module import Mask, Module, Sequential
-from scratch.traced import NotTraceableError, Tape, plain
+from scratch.traced import NotTraceableError, Tape, plain, quietly
 from scratch.validation import Array
 
 _MOST: Final = 8
@@ -23,6 +23,9 @@ _MOST: Final = 8
 
 _WORTH: Final = 1 << 17
 """Parameters of the largest network that is captured: gradients are copied, which takes longer than a few calls."""
+
+_METHODS: Final = ("forward", "predict", "backward", "gradients", "parameters")
+"""Of a layer or network, that a pass consists of."""
 
 Arrays: TypeAlias = Mapping[str, NDArray[Any]]
 
@@ -33,16 +36,16 @@ def quickened(net: Sequential) -> "Sequential | Captured":
 
 
 class Calls:
-    """A function of arrays, recorded at its first call.
+    """A function of arrays, recorded when this is made; it is called once, with numbers that are drawn.
 
     Parameters
     ----------
     tape:
         What is recorded on; functions that use each other's results share one.
     function:
-        Takes arrays by name and returns arrays by name. It is called once.
-    inputs:
-        For the first call.
+        Takes arrays and returns arrays by name.
+    like:
+        Arrays of the shapes, dtypes and memory orders that the function is to be recorded for.
 
     Raises
     ------
@@ -50,26 +53,31 @@ class Calls:
         If what it computes depends on numbers in more than NumPy's calls.
     """
 
-    def __init__(self, tape: Tape, function: Callable[[dict[str, Any]], Arrays], inputs: Arrays) -> None:
-        self._inputs = {name: tape.place(array) for name, array in inputs.items()}
-        self._outputs = dict(function(dict(self._inputs)))
-        self._calls = tape.cut()
+    def __init__(self, tape: Tape, function: Callable[..., Arrays], like: Sequence[NDArray[Any]]) -> None:
+        self._inputs = [tape.place(array) for array in drawn(like, seed=0)]
+        self._places = [plain(array) for array in self._inputs]
+        try:
+            self._outputs = dict(function(*self._inputs))
+        finally:
+            self._calls = tape.cut()  # what a refused function has left behind is not the next one's
 
-    def __call__(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
-        """The results for other arrays of the same form."""
-        for name, place in self._inputs.items():
-            np.copyto(plain(place), inputs[name])
+    def __call__(self, *inputs: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """The results for other arrays; as copies in the same memory order, for sums over them are taken in it."""
+        for place, array in zip(self._places, inputs, strict=True):
+            np.copyto(place, array)
         for call in self._calls:
             call()
-        return self.results()
-
-    def results(self) -> dict[str, NDArray[Any]]:
-        """Copies of what the last call has computed, in the same memory order: sums over them are taken in it."""
         return {name: plain(array).copy("K") for name, array in self._outputs.items()}
 
-    def fits(self, inputs: Arrays) -> bool:
-        """Whether arrays have the memory order of the first ones, on which the order of sums depends."""
-        return all(inputs[name].strides == place.strides for name, place in self._inputs.items())
+    def fits(self, *inputs: Any) -> bool:
+        """Whether these are arrays of the same form."""
+        return all(map(is_plain, inputs)) and list(map(form, inputs)) == list(map(form, self._places))
+
+    def check(self, function: Callable[..., Arrays]) -> None:
+        """Raise `NotTraceableError` unless the function itself returns the same bits, for other numbers than before."""
+        inputs = drawn(self._places, seed=1)
+        if not same_bits(self(*inputs), function(*inputs)):
+            raise NotTraceableError("what was recorded returns other numbers than what is called")
 
 
 class CapturedCache(NamedTuple):
@@ -82,9 +90,12 @@ class CapturedCache(NamedTuple):
 class Captured:
     """A network that can stand for the one that it is made of, in `forward`, `gradients` and `predict`.
 
-    A pass is recorded when its shapes come for the first time. The second time it is replayed and made plainly too;
-    should one bit differ, or have the layers asked for something that depends on numbers, it is made plainly ever
-    after. Layers that are not of this package are not recorded at all: they may do more than call NumPy.
+    A pass is recorded when its shapes come for the first time, and compared with a plain one, both on numbers drawn for
+    that. Should one bit differ, or have the layers asked for something that depends on numbers, passes are made plainly
+    ever after. Layers that are not of this package are not recorded at all: they may do more than call NumPy.
+
+    Threads wait for each other; but the way back is refused if another thread's pass has come between. A copy, or what
+    has been pickled, records anew.
 
     Parameters
     ----------
@@ -94,153 +105,211 @@ class Captured:
 
     def __init__(self, net: Sequential) -> None:
         self.net = net
-        self._passes: dict[Any, _Pass] = {}
-        self._known = all(type(layer).__module__.partition(".")[0] == __package__ for layer in leaves(net))
+        self._passes: dict[Any, _Pass | _Prediction] = {}
+        self._traceable = all(map(is_own, modules(net)))
+        self._turns = threading.Lock()
+
+    def __reduce__(self) -> tuple[type["Captured"], tuple[Sequential]]:
+        return Captured, (self.net,)
 
     def forward(self, x: Array, masks: Mapping[str, Mask] | None = None) -> tuple[Array, Any]:
         """As of `Sequential`; the way back has to be taken before the next pass over an input of this shape."""
-        if not self._known or not len(x):
-            return self.net.forward(x, masks)
-        one = self._find("forward", x, masks or {})
-        return one.forward(x, masks), CapturedCache(one, one.turn)
+        with self._turns:
+            try:
+                if found := self._find(_Pass, x, masks):
+                    return found.forward(x, *(masks or {}).values()), CapturedCache(found, found.turn)
+            except NotTraceableError:
+                self._traceable = False
+        return self.net.forward(x, masks)
 
     def gradients(self, doutput: Array, cache: Any) -> dict[str, Array]:
         """As of `Sequential`; raises `RuntimeError` if another pass over an input of this shape has come between."""
         if not isinstance(cache, CapturedCache):
             return self.net.gradients(doutput, cache)
-        if cache.turn != cache.captured.turn:
-            raise RuntimeError("another pass over an input of this shape has overwritten what this one left behind")
-        return cache.captured.gradients(doutput)
+        with self._turns:
+            if cache.turn != cache.captured.turn:
+                raise RuntimeError("another pass over an input of this shape has overwritten what this one left behind")
+            try:
+                if self._traceable and (back := cache.captured.back(doutput)):
+                    return back(doutput)
+            except NotTraceableError:
+                self._traceable = False
+            return cache.captured.gradients_plainly(doutput)
 
     def predict(self, x: Array) -> Array:
         """As of `Sequential`."""
-        if not self._known or not len(x):
-            return self.net.predict(x)
-        return self._find("predict", x, {}).predict(x)
+        with self._turns:
+            try:
+                if found := self._find(_Prediction, x, None):
+                    output: Array = found.predict(x)
+                    return output
+            except NotTraceableError:
+                self._traceable = False
+        return self.net.predict(x)
 
-    def _find(self, what: str, x: Array, masks: Arrays) -> "_Pass":
-        """The pass over inputs of this form."""
-        key = (what, x.shape, x.dtype, *((name, mask.shape) for name, mask in masks.items()))
+    def _find(self, kind: Any, x: Any, masks: Any) -> Any:
+        """What is recorded for inputs of this form; None if they are for the network itself."""
+        if not self._traceable or not isinstance(masks, Mapping | None):
+            return None
+        inputs = (x, *masks.values()) if masks else (x,)
+        if not all(is_plain(array) and array.size for array in inputs):
+            return None
+        names = None if masks is None else tuple(masks)
         params = list(self.net.parameters().values())
+        key = (kind, names, *map(form, inputs))
         found = self._passes.get(key)
         # A parameter that has become another array is not the one whose memory the calls read.
         if found is None or any(now is not then for now, then in zip(params, found.params, strict=True)):
-            self._passes.pop(key, None)
-            if len(self._passes) == _MOST:
-                del self._passes[next(iter(self._passes))]
-            found = self._passes[key] = _Pass(self.net, params)
+            found = recorded(lambda: kind(self.net, params, names, inputs), inputs)
+            if found:
+                self._passes.pop(key, None)
+                if len(self._passes) == _MOST:
+                    del self._passes[next(iter(self._passes))]
+                self._passes[key] = found
         return found
+
+
+class _Prediction:
+    """The way of inputs of one form through a network."""
+
+    def __init__(self, net: Sequential, params: list[Array], _: None, inputs: Sequence[Array]) -> None:
+        self.params = params
+        tape = Tape()
+        twin = shadow(net, tape)
+        self._calls = Calls(tape, lambda x: {"output": twin.predict(x)}, inputs)
+        self._calls.check(lambda x: {"output": net.predict(x)})
+
+    def predict(self, x: Array) -> Array:
+        """The output."""
+        return self._calls(x)["output"]
 
 
 class _Pass:
     """The way of inputs of one form through a network, and back."""
 
-    def __init__(self, net: Sequential, params: list[Array]) -> None:
-        self.net = net
+    def __init__(
+        self, net: Sequential, params: list[Array], names: Sequence[str] | None, inputs: Sequence[Array]
+    ) -> None:
         self.params = params
         self.turn = 0
+        self._net, self._names, self._inputs = net, names, inputs
         self._tape = Tape()
-        self._shadow = shadow(net, self._tape)
-        self._calls: dict[str, Calls] = {}
-        self._checked: set[str] = set()
-        self._plainly = False
-        self._on_tape = True
-        self._plain: Callable[[], tuple[Array, Any]]
-        self._cache: Any = None
+        self._twin = shadow(net, self._tape)
         self._traced_cache: Any = None
+        self._back: Calls | None = None
 
-    def forward(self, x: Array, masks: Mapping[str, Mask] | None) -> Array:
+        def traced(*inputs: Array) -> Arrays:
+            output, self._traced_cache = self._through(self._twin, inputs)
+            return {"output": output}
+
+        self._there = Calls(self._tape, traced, inputs)
+        self._there.check(lambda *inputs: {"output": self._through(net, inputs)[0]})
+
+    def forward(self, *inputs: Array) -> Array:
         """The output; what the way back needs is kept here."""
         self.turn += 1
-        self._on_tape = True
-        self._cache = None
-        self._plain = functools.partial(self.net.forward, x, masks)
+        self._inputs = inputs
+        return self._there(*inputs)["output"]
 
-        def traced(inputs: dict[str, Any]) -> Arrays:
-            x = inputs.pop("x")
-            output, self._traced_cache = self._shadow.forward(x, inputs or None)
-            return {"output": output}
+    def back(self, doutput: Any) -> Calls | None:
+        """The way back, if it is recorded for what has this form; it is for the first that comes."""
+        if self._back is None:
+            self._back = recorded(lambda: self._recorded_back(doutput), (doutput,))
+        return self._back if self._back and self._back.fits(doutput) else None
 
-        def made_plainly() -> Arrays:
-            output, self._cache = self._plain()
-            return {"output": output}
+    def gradients_plainly(self, doutput: Array) -> dict[str, Array]:
+        """The parameters' gradients, after another way there."""
+        with np.errstate(all="ignore"):  # what there is to report has been reported
+            cache = self._through(self._net, self._inputs)[1]
+        return self._net.gradients(doutput, cache)
 
-        return self._run("forward", traced, {"x": x, **(masks or {})}, made_plainly)["output"]
+    def _through(self, net: Any, inputs: Sequence[Array]) -> tuple[Array, Any]:
+        x, *masks = inputs
+        output, cache = net.forward(x, None if self._names is None else dict(zip(self._names, masks, strict=True)))
+        return output, cache
 
-    def gradients(self, doutput: Array) -> dict[str, Array]:
-        """The parameters' gradients."""
+    def _recorded_back(self, doutput: Array) -> Calls:
+        """The way back, compared with the plain one after inputs that are drawn."""
+        calls = Calls(self._tape, lambda dy: self._twin.gradients(dy, self._traced_cache), (doutput,))
+        inputs = drawn(self._inputs, seed=2)
+        try:
+            self._there(*inputs)
+            cache = self._through(self._net, inputs)[1]
+            calls.check(lambda dy: self._net.gradients(dy, cache))
+        finally:
+            self._there(*self._inputs)
+        return calls
 
-        def traced(inputs: dict[str, Any]) -> Arrays:
-            grads: Arrays = self._shadow.gradients(inputs["doutput"], self._traced_cache)
-            return grads
 
-        def made_plainly() -> Arrays:
-            cache = self._plain()[1] if self._cache is None else self._cache
-            return self.net.gradients(doutput, cache)
+def recorded(make: Callable[[], Any], inputs: Sequence[Any]) -> Any:
+    """What is made, with nothing said of floating-point errors; None if there is no recording of such inputs."""
+    if any(not is_plain(array) or array.strides != np.empty_like(array).strides for array in inputs):
+        return None  # a copy of what has gaps or runs backwards would have another memory order
+    try:
+        with quietly():
+            return make()
+    except NotTraceableError:
+        raise
+    except Exception:
+        return None  # what the network refuses, it has to refuse in its own words
 
-        return self._run("gradients", traced, {"doutput": doutput}, made_plainly)
 
-    def predict(self, x: Array) -> Array:
-        """The output."""
-        self._on_tape = True
+def drawn(like: Sequence[NDArray[Any]], seed: int) -> list[NDArray[Any]]:
+    """Arrays of the forms of others with random numbers, so that what depends on them shows."""
+    rng = np.random.default_rng(seed)
+    arrays = [np.empty_like(array, subok=False) for array in like]
+    for array in arrays:
+        normal = rng.standard_normal(array.shape)
+        array[...] = normal > 0 if array.dtype == np.bool_ else normal
+    return arrays
 
-        def traced(inputs: dict[str, Any]) -> Arrays:
-            return {"output": self._shadow.predict(inputs["x"])}
 
-        return self._run("predict", traced, {"x": x}, lambda: {"output": self.net.predict(x)})["output"]
+def is_plain(array: Any) -> bool:
+    """Whether it is an array whose numbers can be taken over."""
+    return type(array) in (np.ndarray, np.memmap)
 
-    def _run(
-        self, what: str, traced: Callable[[dict[str, Any]], Arrays], inputs: Arrays, made_plainly: Callable[[], Arrays]
-    ) -> dict[str, Array]:
-        """Record at first; then replay and check; then replay."""
-        dense = what in self._calls or all(np.empty_like(array).strides == array.strides for array in inputs.values())
-        fits = dense and (what not in self._calls or self._calls[what].fits(inputs))
-        # A way back can read only what its own way there has left on the tape.
-        self._on_tape = self._on_tape and fits
-        if self._plainly or not self._on_tape:
-            return dict(made_plainly())
-        if what not in self._calls:
-            try:
-                self._calls[what] = Calls(self._tape, traced, inputs)
-            except NotTraceableError:
-                self._plainly = True
-                return dict(made_plainly())
-            return self._calls[what].results()
-        found = self._calls[what](inputs)
-        if what not in self._checked:
-            expected = made_plainly()
-            self._plainly = not same_bits(found, expected)
-            self._checked.add(what)
-            return dict(expected)
-        return found
+
+def form(array: NDArray[Any]) -> object:
+    """What an array has beside its numbers. The memory order counts: the order of sums depends on it."""
+    return array.shape, array.dtype, array.strides
 
 
 def same_bits(one: Arrays, other: Arrays) -> bool:
-    """Whether two lots of arrays have the same names in the same order, shapes, dtypes and bits."""
+    """Whether two lots of arrays have the same names in the same order, shapes, dtypes, memory orders and bits."""
 
-    def form(array: NDArray[Any]) -> object:
-        return array.shape, array.dtype, array.tobytes()
+    def bits(array: NDArray[Any]) -> object:
+        # The steps of a copy, without gaps; along an axis of length 1 they say nothing.
+        steps = [step for length, step in zip(array.shape, np.empty_like(array).strides, strict=True) if length > 1]
+        return array.shape, array.dtype, steps, array.tobytes()
 
-    return list(one) == list(other) and all(form(array) == form(other[name]) for name, array in one.items())
+    return list(one) == list(other) and all(bits(array) == bits(other[name]) for name, array in one.items())
 
 
-def leaves(net: Module) -> Iterator[Module]:
-    """The layers of a network and of the networks within it."""
-    if not isinstance(net, Sequential):
-        yield net
-        return
-    for layer in net.layers.values():
-        yield from leaves(layer)
+def modules(net: Module) -> Iterator[Module]:
+    """A network, its layers, and the networks within it with theirs."""
+    yield net
+    for layer in net.layers.values() if isinstance(net, Sequential) else ():
+        yield from modules(layer)
+
+
+def is_own(module: Module) -> bool:
+    """Whether a layer or network is of this package, with all methods that a pass consists of."""
+    sources = [type(module), *(getattr(module, name) for name in _METHODS if hasattr(module, name))]
+    return all(str(source.__module__).partition(".")[0] == __package__ for source in sources)
 
 
 def shadow(net: Any, tape: Tape) -> Any:
-    """A copy of a network or layer whose parameters are the same memory, traced; the original is left as it is."""
+    """A copy of a network or layer whose parameters are the same memory, traced; the original is left as it is.
+
+    Raises `NotTraceableError` if a layer does not have its parameters as attributes.
+    """
     twin = copy.copy(net)
     if isinstance(net, Sequential):
         twin.layers = {name: shadow(layer, tape) for name, layer in net.layers.items()}
         return twin
     params = {id(array) for array in net.parameters().values()}
-    for name, value in vars(net).items():
-        if id(value) in params:
-            setattr(twin, name, tape.view(value))
+    held = {name: value for name, value in vars(net).items() if id(value) in params}
+    if len(held) != len(params):
+        raise NotTraceableError(f"the parameters of {type(net).__name__} are not its attributes")
+    vars(twin).update({name: tape.trace(value) for name, value in held.items()})
     return twin
