@@ -1,10 +1,12 @@
 """The same computations as a textbook writes them in NumPy: what the ideas in `scratch` took the place of.
 
 Each function stands in for one of `scratch` of the same arguments, and comes to the same numbers but for rounding.
-What they call of `scratch` they look up when they are called, so that several can be put in place together.
+What they call of `scratch` they look up when they are called, so that several can be put in place together. Those that
+stand in for methods take over whose they are (`functools.wraps`): only what is of `scratch` is recorded and replayed.
 """
 
 import concurrent.futures
+import functools
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from scratch import batch, convolution, pooling
 from scratch.capture import quickened
+from scratch.module import Sequential
 from scratch.parallel import DataParallel
 from scratch.unfolding import as_matrix, fold, rows_of
 from scratch.validation import Array, Pair, check_array, check_shape
@@ -85,6 +88,7 @@ def conv2d_dx_at_once(dy: Array, weight: Array, size: Pair, stride: Pair, paddin
     return fold(dcolumns.reshape(len(dcolumns), channels, kw, cols, samples), size, sw, padding)
 
 
+@functools.wraps(Sequential.gradients)
 def gradients(net: Any, dy: Array, cache: Any) -> dict[str, Array]:
     """Go all the way back, to the gradient of the image."""
     grads: dict[str, Array] = net.backward(dy, cache)[1]
@@ -136,6 +140,7 @@ def sum_pool2d_backward(dy: Array, size: Pair, kernel_size: Pair, stride: Pair) 
     return dx
 
 
+@functools.wraps(pooling.Subsample2d.backward)
 def subsample_backward(layer: pooling.Subsample2d, dy: Array, cache: Any) -> tuple[Array, dict[str, Array]]:
     """The gradients of sub-sampling by products and sums."""
     dx = pooling.sum_pool2d_backward(dy * pooling.in_maps(layer.weight), cache.size, layer.kernel_size, layer.stride)
