@@ -28,7 +28,7 @@ def unfold(x: Array, kernel_width: int, stride: int, padding: Pair) -> Array:
     places = (width + 2 * pw - kernel_width) // stride + 1
     down, across, right, last = image.strides
     shape, strides = (len(image), channels, kernel_width, places, samples), (down, across, right, stride * right, last)
-    return overlapping(image, shape, strides).copy()
+    return kind(image)(shape, x.dtype, image, strides=strides).copy()
 
 
 def windows(columns: Array, kernel_height: int, stride: int) -> Array:
@@ -40,13 +40,12 @@ def windows(columns: Array, kernel_height: int, stride: int) -> Array:
     depth, run = math.prod(columns.shape[1:3]), math.prod(columns.shape[3:])
     places, item = (rows - kernel_height) // stride + 1, columns.itemsize
     shape, strides = (places, kernel_height * depth, run), (stride * row * item, run * item, item)
-    return overlapping(columns, shape, strides)
+    return kind(columns)(shape, columns.dtype, columns, strides=strides)
 
 
-def overlapping(array: Array, shape: tuple[int, ...], strides: tuple[int, ...]) -> Array:
-    """A view of other strides, in bytes. A traced array has its own way to make it."""
-    kind = np.ndarray if isinstance(array, np.memmap) else type(array)
-    return kind(shape, array.dtype, array, strides=strides)
+def kind(array: Array) -> type[Array]:
+    """What makes a view of an array by strides: its own class, but `np.memmap` makes only views of files."""
+    return np.ndarray if isinstance(array, np.memmap) else type(array)
 
 
 def fold(dcolumns: Array, size: Pair, stride: int, padding: Pair) -> Array:
