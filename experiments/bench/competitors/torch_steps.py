@@ -1,22 +1,14 @@
-"""PyTorch in eager mode: `torchref`'s network, torch's own loss and optimiser."""
+"""PyTorch in eager mode: plain modules, torch's own loss and optimiser."""
 
 from collections.abc import Callable
 
 import numpy as np
 import torch
 
-import torchref
 from experiments.bench import networks
 from experiments.bench.cells import Cell
 from experiments.bench.competitors import Array
-
-
-def torch_network(cell: Cell) -> torchref.Sequential:
-    """Build the twin of `networks.scratch_network`, with the same weights."""
-    rng = torch.Generator().manual_seed(0)
-    net: torchref.Sequential = networks.network(torchref, cell, dtype=getattr(torch, cell.dtype), rng=rng)
-    net.load_state_dict({name: torch.from_numpy(value) for name, value in networks.initial_state(cell).items()})
-    return net
+from experiments.bench.competitors.torch_modules import torch_network
 
 
 class Steps:
