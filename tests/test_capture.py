@@ -3,6 +3,7 @@
 import copy
 import gc
 import pickle
+import sys
 import threading
 import tracemalloc
 import warnings
@@ -210,6 +211,26 @@ def test_floating_point_errors_are_reported_as_without_a_recording(recorded_unde
     compare(captured, normal(np.random.default_rng(1), (2, 3), np.float32))
 
 
+def test_the_way_there_is_reported_once_though_it_is_gone_twice() -> None:
+    """Once more for an upstream gradient of a memory order that none is recorded for."""
+    net = scratch.Sequential({"fc": scratch.Linear(2, 2, rng=np.random.default_rng(0)), "f": scratch.Tanh()})
+    net.parameters()["fc.weight"][...] = 4
+    captured, x = Captured(net), np.full((3, 2), 3e38, np.float32)
+    with np.errstate(all="ignore"):
+        output, cache = captured.forward(x)
+        captured.gradients(np.zeros((3, 2), np.float32), cache)
+        expected = net.gradients(0 * output, net.forward(x)[1])
+    with np.errstate(all="raise"):
+        same_grads(captured.gradients(np.zeros((6, 2), np.float32)[::2], cache), expected)
+
+
+def test_what_has_gaps_is_not_recorded() -> None:
+    captured = Captured(small())
+    for x in (images(4)[::-1], images(4)[::2], np.broadcast_to(images(1), (4, 1, 6, 6))):
+        compare(captured, x)
+    assert not passes(captured)
+
+
 def elementwise() -> Sequential:
     """What comes out lies in memory as what goes in, and sums are taken in that order."""
     return scratch.Sequential(
@@ -388,10 +409,14 @@ class Outside(scratch.Linear):
     """Of another package, though it changes nothing."""
 
 
-class Doubled(scratch.MLP):
+class Counting(scratch.MLP):
+    """Does more than call NumPy."""
+
+    passes = 0
+
     def forward(self, x: Any, dropout: Any = None) -> Any:
-        y, cache = super().forward(x, dropout)
-        return (y if y.sum() > 0 else 2 * y), cache
+        self.passes += 1
+        return super().forward(x, dropout)
 
 
 def test_only_what_is_of_the_package_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -405,7 +430,10 @@ def test_only_what_is_of_the_package_is_recorded(monkeypatch: pytest.MonkeyPatch
 
     assert untouched(scratch.Sequential({"fc": Outside(3, 2, rng=rng)}))
     assert untouched(scratch.Sequential({"in": scratch.Sequential({"fc": Outside(3, 2, rng=rng)})}))
-    assert untouched(Doubled((3, 2), rng=rng))
+    counting = Counting((3, 2), rng=rng)
+    assert untouched(counting)
+    assert counting.passes == 6  # three of them to compare with
+    assert untouched(scratch.Sequential({"in": counting}))
     patched = scratch.Linear(3, 2, rng=rng)
     forward = patched.forward
     monkeypatch.setattr(patched, "forward", lambda x: forward(-x))
@@ -573,11 +601,33 @@ def test_threads_wait_for_each_other() -> None:
                 faults.append(seed)
 
     threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
     assert faults == []
+
+
+def test_one_thread_at_a_time_uses_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    captured, call, locked = Captured(small()), capture.Calls.__call__, []
+
+    def watched(self: Any, *inputs: Any) -> Any:
+        locked.append(captured._turns.locked())
+        return call(self, *inputs)
+
+    monkeypatch.setattr(capture.Calls, "__call__", watched)
+    for _ in range(2):
+        output, cache = captured.forward(images())
+        captured.gradients(output, cache)
+        captured.predict(images())
+    assert len(locked) >= 6
+    assert all(locked)
+    assert not captured._turns.locked()
 
 
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))])
