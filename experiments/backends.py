@@ -1,7 +1,7 @@
 """The two implementations behind one small interface, `Backend`, so that the training loop is written once."""
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, Self
 
 import numpy as np
@@ -17,6 +17,7 @@ from experiments.networks import DataShape, scratch_network, torch_network
 from experiments.threads import cores
 from scratch.batch import join, take
 from scratch.parallel import DataParallel
+from scratch.worker import WorkerEndedError
 
 _CPU: Final = torch.device("cpu")
 _BLOCK: Final = 1000  # images per forward pass without gradients: bounds the memory, changes no result that is compared
@@ -60,7 +61,7 @@ class ScratchBackend:
     def gradients(self, images: Array, labels: Target, masks: Masks | None = None) -> Step:
         """See `Backend`."""
         # Overflow is reported by the loop, with the tensor in which it began; NumPy's warning would only say less.
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"), _processes():
             value, output, grads = self._parallel.gradients(images, labels, masks)
         return Step(float(value), output, grads)
 
@@ -87,7 +88,7 @@ class ScratchBackend:
     def predict(self, images: Array) -> Array:
         """See `Backend`."""
         blocks = [images[i : i + _BLOCK] for i in range(0, len(images), _BLOCK)]
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"), _processes():
             return np.concatenate([self._parallel.predict(block) for block in blocks])
 
     def loss(self, outputs: Array, labels: Target) -> float:
@@ -284,3 +285,14 @@ def find_device(name: str) -> torch.device:
 def _array(tensor: torch.Tensor) -> Array:
     array: Array = tensor.detach().cpu().numpy()
     return array
+
+
+@contextlib.contextmanager
+def _processes() -> Iterator[None]:
+    """Say what to do when a process that computes a part of a batch has ended: the system ends one to get memory."""
+    try:
+        yield
+    except WorkerEndedError as ended:
+        raise UserError(
+            f"{ended}; has the memory run out? The last checkpoint is there: continue with --resume"
+        ) from ended

@@ -46,7 +46,7 @@ class DataParallel:
     TypeError, ValueError
         If `net` is no `Sequential` or `threads` no int of at least 1; and from a call, if the network cannot be copied
         into another process.
-    RuntimeError
+    WorkerEndedError
         From a call, if a process has ended, killed for want of memory perhaps. The next call starts another.
 
     Source: 批量学习. The name is torch's; a twin there is not, for torch's operations have threads of their own.

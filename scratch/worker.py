@@ -27,6 +27,10 @@ TASKS: Final[Mapping[str, Callable[..., Any]]] = {"gradients": batch.gradients, 
 """What a process can be asked to do; the first argument is its network."""
 
 
+class WorkerEndedError(RuntimeError):
+    """A process ended, or was ended, that was to compute a part of a batch."""
+
+
 class Outcome(NamedTuple):
     """What a task returned, or the error that it raised, and the warnings that it gave."""
 
@@ -49,7 +53,7 @@ class Worker:
     ------
     TypeError
         If the network cannot be copied into a new process, because that cannot import the class of a layer.
-    RuntimeError
+    WorkerEndedError
         If the process has ended.
     """
 
@@ -80,7 +84,7 @@ class Worker:
 
         Raises
         ------
-        TypeError, RuntimeError
+        TypeError, WorkerEndedError
             If an argument cannot be copied into the process; if the process has ended.
         """
         self._params = params
@@ -89,7 +93,7 @@ class Worker:
     def answer(self) -> Any:
         """Return what the task returned, or raise what it raised. Arrays are read-only, until the next `answer`.
 
-        Warnings that the task gave are given here. Raises `TypeError` and `RuntimeError` as `ask` does.
+        Warnings that the task gave are given here. Raises `TypeError` and `WorkerEndedError` as `ask` does.
         """
         try:
             outcome: Outcome = self._channel.receive()
@@ -120,8 +124,10 @@ class Worker:
         except ConnectionError as error:
             raise self._ended() from error
 
-    def _ended(self) -> RuntimeError:
-        return RuntimeError(f"the process that computes a part of the batch has ended, status {self._process.wait()}")
+    def _ended(self) -> WorkerEndedError:
+        return WorkerEndedError(
+            f"the process that computes a part of the batch has ended, status {self._process.wait()}"
+        )
 
 
 def _end(channel: Channel, process: subprocess.Popen[bytes]) -> None:

@@ -218,6 +218,35 @@ def test_a_process_computes_with_the_parameters_that_it_is_told_each_time(servin
         assert same(serving.answer(), net.predict(X))
 
 
+class Turned(scratch.Linear):
+    """Gives its gradients in another order than its parameters, which a mapping may; or one of another shape."""
+
+    shape: tuple[int, ...] | None = None
+
+    def gradients(self, dy: np.ndarray, cache: Any) -> dict[str, np.ndarray]:
+        grads = dict(reversed(super().gradients(dy, cache).items()))
+        return grads if self.shape is None else grads | {"bias": np.zeros(self.shape, np.float32)}
+
+
+def test_gradients_find_their_parameters_and_are_refused_if_they_have_none(serving: InThread) -> None:
+    turned, loss = Turned(3, 2, rng=np.random.default_rng(1)), scratch.SquaredError()
+    net = scratch.Sequential({"one": turned})
+    serving.take(net)
+    serving.ask("gradients", net.parameters(), loss, X, TARGET)
+    got, expected = serving.answer(), batch.gradients(net, loss, X, TARGET)
+    assert list(got.grads) == ["one.weight", "one.bias"] != list(expected.grads)
+    assert all(same(got.grads[name], grad) for name, grad in expected.grads.items())
+
+
+def test_gradients_that_do_not_fit_are_refused(serving: InThread, monkeypatch: pytest.MonkeyPatch) -> None:
+    net = scratch.Sequential({"one": Turned(3, 2, rng=np.random.default_rng(1))})
+    monkeypatch.setattr(Turned, "shape", (3,))
+    serving.take(net)
+    serving.ask("gradients", net.parameters(), scratch.SquaredError(), X, TARGET)
+    with pytest.raises(ValueError, match=r"^gradients do not fit .* one\.bias has shape \(3,\), expected \(2,\)"):
+        serving.answer()
+
+
 @pytest.mark.parametrize(
     ("loss", "kind", "message"),
     [
