@@ -1,4 +1,5 @@
 import copy
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -6,6 +7,8 @@ import pytest
 from experiments.backends import ScratchBackend, TorchBackend, build, find_device, initial_parameters
 from experiments.errors import UserError
 from experiments.networks import DataShape
+from scratch.parallel import DataParallel
+from scratch.worker import WorkerEndedError
 from tests.running import small
 
 SHAPE = DataShape(image=(2, 3), classes=3)
@@ -117,3 +120,18 @@ def test_a_device_that_is_not_there_is_a_usage_error():
     assert refusal.value.exit_code == 2
     with pytest.raises(UserError, match="--device"):
         TorchBackend.configured(small(device="cuda:7"), SHAPE)
+
+
+def test_a_process_that_was_ended_is_said_to_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = ScratchBackend.configured(small(), SHAPE, np.random.default_rng(0))
+
+    def ended(*_: object) -> NoReturn:
+        raise WorkerEndedError("the process has ended, status -9")
+
+    for method, call in (
+        ("gradients", lambda: backend.gradients(np.zeros((1, 6), np.float32), np.zeros(1, np.int64))),
+        ("predict", lambda: backend.predict(np.zeros((1, 6), np.float32))),
+    ):
+        monkeypatch.setattr(DataParallel, method, ended)
+        with pytest.raises(UserError, match=r"^the process has ended, status -9; .* continue with --resume$"):
+            call()
