@@ -4,6 +4,9 @@ A layer's pass is a handful of NumPy calls between checks, views and fresh array
 than the arithmetic. For inputs of one shape all of them come out the same each time. So the calls of a pass are written
 down with the arrays that they read and write. To repeat it on other numbers, those are put where the first ones were,
 and the calls are made again. The layers know nothing of it, and the results are the same to the last bit.
+
+Both the recording and its comparison with a plain pass are made on numbers drawn for them: what does not follow the
+input shows at once, even if the same input comes again and again.
 """
 
 import copy

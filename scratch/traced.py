@@ -13,9 +13,9 @@ Call: TypeAlias = Callable[[], object]
 _LINE: Final = 64
 """Bytes of a cache line: where each array begins."""
 
+# What a traced array takes over from NumPy as it is; the reductions call ufuncs.
 _FORM: Final = ("shape", "strides", "dtype", "ndim", "size", "itemsize", "nbytes", "flags", "__array_priority__")
 _REDUCTIONS: Final = ("sum", "prod", "max", "min", "any", "all")
-"""What a traced array takes over from NumPy as it is; the reductions call ufuncs."""
 
 
 class NotTraceableError(Exception):
@@ -117,7 +117,8 @@ class Traced(np.ndarray[Any, Any]):
             several = results if isinstance(results, tuple) else (results,)
             out = tuple(tape.place(np.asarray(result)) for result in several)
         if method == "__call__" and ufunc not in (np.maximum, np.minimum):
-            tape.record(call, *inputs, *plain(out), **keywords)  # by position, which NumPy takes in faster
+            # By position, which NumPy takes in faster; of those two it no longer wants it so.
+            tape.record(call, *inputs, *plain(out), **keywords)
         else:
             tape.record(call, *inputs, out=plain(out), **keywords)
         return out if len(out) > 1 else out[0]
