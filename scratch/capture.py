@@ -11,14 +11,14 @@ input shows at once, even if the same input comes again and again.
 
 import copy
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple, TypeAlias
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from scratch.module import Mask, Module, Sequential
-from scratch.traced import NotTraceableError, Tape, plain, quietly
+from scratch.recording import Arrays, Calls, drawn, form, is_plain, recorded
+from scratch.traced import NotTraceableError, Tape
 from scratch.validation import Array
 
 _MOST: Final = 8
@@ -30,57 +30,10 @@ _WORTH: Final = 1 << 17
 _METHODS: Final = ("forward", "predict", "backward", "gradients", "parameters")
 """Of a layer or network, that a pass consists of."""
 
-Arrays: TypeAlias = Mapping[str, NDArray[Any]]
-
 
 def quickened(net: Sequential) -> "Sequential | Captured":
     """What makes the passes of a network fastest: its recording, or itself if its parameters are many."""
     return Captured(net) if net.num_parameters <= _WORTH else net
-
-
-class Calls:
-    """A function of arrays, recorded when this is made; it is called once, with numbers that are drawn.
-
-    Parameters
-    ----------
-    tape:
-        What is recorded on; functions that use each other's results share one.
-    function:
-        Takes arrays and returns arrays by name.
-    like:
-        Arrays of the shapes, dtypes and memory orders that the function is to be recorded for.
-
-    Raises
-    ------
-    NotTraceableError
-        If what it computes depends on numbers in more than NumPy's calls.
-    """
-
-    def __init__(self, tape: Tape, function: Callable[..., Arrays], like: Sequence[NDArray[Any]]) -> None:
-        self._inputs = [tape.place(array) for array in drawn(like, seed=0)]
-        self._places = [plain(array) for array in self._inputs]
-        try:
-            self._outputs = dict(function(*self._inputs))
-        finally:
-            self._calls = tape.cut()  # what a refused function has left behind is not the next one's
-
-    def __call__(self, *inputs: NDArray[Any]) -> dict[str, NDArray[Any]]:
-        """The results for other arrays; as copies in the same memory order, for sums over them are taken in it."""
-        for place, array in zip(self._places, inputs, strict=True):
-            np.copyto(place, array)
-        for call in self._calls:
-            call()
-        return {name: plain(array).copy("K") for name, array in self._outputs.items()}
-
-    def fits(self, *inputs: Any) -> bool:
-        """Whether these are arrays of the same form."""
-        return all(map(is_plain, inputs)) and list(map(form, inputs)) == list(map(form, self._places))
-
-    def check(self, function: Callable[..., Arrays]) -> None:
-        """Raise `NotTraceableError` unless the function itself returns the same bits, for other numbers than before."""
-        inputs = drawn(self._places, seed=1)
-        if not same_bits(self(*inputs), function(*inputs)):
-            raise NotTraceableError("what was recorded returns other numbers than what is called")
 
 
 class CapturedCache(NamedTuple):
@@ -242,50 +195,6 @@ class _Pass:
         finally:
             self._there(*self._inputs)
         return calls
-
-
-def recorded(make: Callable[[], Any], inputs: Sequence[Any]) -> Any:
-    """What is made, with nothing said of floating-point errors; None if there is no recording of such inputs."""
-    if any(not is_plain(array) or array.strides != np.empty_like(array).strides for array in inputs):
-        return None  # a copy of what has gaps or runs backwards would have another memory order
-    try:
-        with quietly():
-            return make()
-    except NotTraceableError:
-        raise
-    except Exception:
-        return None  # what the network refuses, it has to refuse in its own words
-
-
-def drawn(like: Sequence[NDArray[Any]], seed: int) -> list[NDArray[Any]]:
-    """Arrays of the forms of others with random numbers, so that what depends on them shows."""
-    rng = np.random.default_rng(seed)
-    arrays = [np.empty_like(array, subok=False) for array in like]
-    for array in arrays:
-        normal = rng.standard_normal(array.shape)
-        array[...] = normal > 0 if array.dtype == np.bool_ else normal
-    return arrays
-
-
-def is_plain(array: Any) -> bool:
-    """Whether it is an array whose numbers can be taken over."""
-    return type(array) in (np.ndarray, np.memmap)
-
-
-def form(array: NDArray[Any]) -> object:
-    """What an array has beside its numbers. The memory order counts: the order of sums depends on it."""
-    return array.shape, array.dtype, array.strides
-
-
-def same_bits(one: Arrays, other: Arrays) -> bool:
-    """Whether two lots of arrays have the same names in the same order, shapes, dtypes, memory orders and bits."""
-
-    def bits(array: NDArray[Any]) -> object:
-        # The steps of a copy, without gaps; along an axis of length 1 they say nothing.
-        steps = [step for length, step in zip(array.shape, np.empty_like(array).strides, strict=True) if length > 1]
-        return array.shape, array.dtype, steps, array.tobytes()
-
-    return list(one) == list(other) and all(bits(array) == bits(other[name]) for name, array in one.items())
 
 
 def modules(net: Module) -> Iterator[Module]:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import scratch
-from scratch import capture
+from scratch import capture, recording
 from scratch.capture import Captured, CapturedCache, quickened
 from scratch.module import Module, Sequential
 from scratch.traced import NotTraceableError
@@ -614,13 +614,13 @@ def test_threads_wait_for_each_other() -> None:
 
 
 def test_one_thread_at_a_time_uses_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    captured, call, locked = Captured(small()), capture.Calls.__call__, []
+    captured, call, locked = Captured(small()), recording.Calls.__call__, []
 
     def watched(self: Any, *inputs: Any) -> Any:
         locked.append(captured._turns.locked())
         return call(self, *inputs)
 
-    monkeypatch.setattr(capture.Calls, "__call__", watched)
+    monkeypatch.setattr(recording.Calls, "__call__", watched)
     for _ in range(2):
         output, cache = captured.forward(images())
         captured.gradients(output, cache)
@@ -722,8 +722,8 @@ def test_lots_that_differ_are_not_the_same() -> None:
         {"a": one["a"].reshape(3, 2), "b": one["b"]},
         {"a": np.asfortranarray(one["a"]), "b": one["b"]},
     ]
-    assert capture.same_bits(one, dict(one))
-    assert not any(capture.same_bits(one, other) for other in others)
+    assert recording.same_bits(one, dict(one))
+    assert not any(recording.same_bits(one, other) for other in others)
 
 
 def test_a_network_whose_parameters_are_not_attributes_has_no_shadow() -> None:

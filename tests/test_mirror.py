@@ -22,7 +22,8 @@ TORCH_ONLY = {"device"}
 LITERAL = {"literal.py", "literal_convolution.py", "literal_subsampling.py"}
 # What torch has within: unfolding, threads, and memory that is kept for the next tensor.
 SPEED = {
-    f"{name}.py" for name in ("unfolding", "batch", "capture", "traced", "memory", "parallel", "worker", "channel")
+    f"{name}.py"
+    for name in ("unfolding", "batch", "capture", "recording", "traced", "memory", "parallel", "worker", "channel")
 }
 SCRATCH_ONLY = LITERAL | SPEED
 

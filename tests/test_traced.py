@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scratch.capture import Calls, drawn
+from scratch.recording import Calls, drawn
 from scratch.traced import NotTraceableError, Tape, Traced, plain, quietly
 
 LIKE = np.empty((3, 4))
