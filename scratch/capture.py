@@ -12,7 +12,7 @@ input shows at once, even if the same input comes again and again.
 import copy
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -56,13 +56,13 @@ class Captured:
     Parameters
     ----------
     net:
-        Its layers may not change, its parameters may.
+        What it holds may change: in place, or by assignment, after which passes are recorded anew.
     """
 
     def __init__(self, net: Sequential) -> None:
         self.net = net
         self._passes: dict[Any, _Pass | _Prediction] = {}
-        self._traceable = all(map(is_own, modules(net)))
+        self._traceable = True
         self._turns = threading.Lock()
 
     def __reduce__(self) -> tuple[type["Captured"], tuple[Sequential]]:
@@ -111,16 +111,16 @@ class Captured:
         if not all(is_plain(array) and array.size for array in inputs):
             return None
         names = None if masks is None else tuple(masks)
-        params = list(self.net.parameters().values())
         key = (kind, names, *map(form, inputs))
         found = self._passes.get(key)
-        # A parameter that has become another array is not the one whose memory the calls read.
-        if found is None or any(now is not then for now, then in zip(params, found.params, strict=True)):
-            found = recorded(lambda: kind(self.net, params, names, inputs), inputs)
+        # A parameter that has become another array, a slope or a layer that was changed: not what the calls compute.
+        if found is None or changed(found.settings):
+            if found is None and len(self._passes) == _MOST:
+                return None  # more shapes than are kept: to record them again and again takes longer than a plain pass
+            if not all(map(is_own, modules(self.net))):
+                raise NotTraceableError("a layer is not of this package")
+            found = recorded(lambda: kind(self.net, names, inputs), inputs)
             if found:
-                self._passes.pop(key, None)
-                if len(self._passes) == _MOST:
-                    del self._passes[next(iter(self._passes))]
                 self._passes[key] = found
         return found
 
@@ -128,8 +128,8 @@ class Captured:
 class _Prediction:
     """The way of inputs of one form through a network."""
 
-    def __init__(self, net: Sequential, params: list[Array], _: None, inputs: Sequence[Array]) -> None:
-        self.params = params
+    def __init__(self, net: Sequential, _: None, inputs: Sequence[Array]) -> None:
+        self.settings = settings(net)
         tape = Tape()
         twin = shadow(net, tape)
         self._calls = Calls(tape, lambda x: {"output": twin.predict(x)}, inputs)
@@ -143,10 +143,8 @@ class _Prediction:
 class _Pass:
     """The way of inputs of one form through a network, and back."""
 
-    def __init__(
-        self, net: Sequential, params: list[Array], names: Sequence[str] | None, inputs: Sequence[Array]
-    ) -> None:
-        self.params = params
+    def __init__(self, net: Sequential, names: Sequence[str] | None, inputs: Sequence[Array]) -> None:
+        self.settings = settings(net)
         self.turn = 0
         self._net, self._names, self._inputs = net, names, inputs
         self._tape = Tape()
@@ -208,6 +206,27 @@ def is_own(module: Module) -> bool:
     """Whether a layer or network is of this package, with all methods that a pass consists of."""
     sources = [type(module), *(getattr(module, name) for name in _METHODS if hasattr(module, name))]
     return all(str(source.__module__).partition(".")[0] == __package__ for source in sources)
+
+
+Settings: TypeAlias = list[tuple[Mapping[str, Any], str, Any]]
+
+
+def settings(net: Module) -> Settings:
+    """All that a network and its layers hold, and where: parameters, layers, slopes, sizes, a table."""
+    places: list[Mapping[str, Any]] = [vars(module) for module in modules(net)]
+    places += [module.layers for module in modules(net) if isinstance(module, Sequential)]
+    return [(place, name, value) for place in places for name, value in place.items()]
+
+
+def changed(held: Settings) -> bool:
+    """Whether something else is there now."""
+    try:
+        for place, name, value in held:  # a loop, not any(): this runs at every pass
+            if place[name] is not value:
+                return True
+    except KeyError:
+        return True
+    return False
 
 
 def shadow(net: Any, tape: Tape) -> Any:
