@@ -79,9 +79,15 @@ class Measured:
         return None if best is None else self.cell.batch / best.seconds.median
 
     def ratio(self, peer: str) -> Spread | None:
-        """Return how many times as fast as a peer `scratch` is: over the rounds, each at its best number of threads."""
+        """Return how many times as fast as a peer `scratch` is: ratio of the medians, and quartiles of the rounds'.
+
+        Each at its best number of threads.
+        """
         own, other = self.best("scratch"), self.best(peer)
-        return None if own is None or other is None else spread(ratios(other.rounds, own.rounds))
+        if own is None or other is None:
+            return None
+        of_rounds = spread(ratios(other.rounds, own.rounds))
+        return of_rounds._replace(median=other.seconds.median / own.seconds.median)
 
     def to_dict(self) -> dict[str, Any]:
         """Return it in JSON's types, with what follows from the rounds."""

@@ -34,7 +34,7 @@ def comparison(measured: Sequence[Measured], peers: Sequence[str], *, quartiles:
     """Return how many times as fast as each peer `scratch` is, beside the target; without quartiles it is narrower."""
     rows = tuple((*_place(one.cell), *(_ratio(one, peer, quartiles) for peer in peers)) for one in measured)
     spread = " (quartiles)" * quartiles
-    title = f"How many times as fast as these scratch is: median{spread} of the rounds' ratios, and the target"
+    title = f"How many times as fast as these scratch is: ratio of the medians{spread}, and the target"
     return Table(title, (*_PLACE, *peers), rows)
 
 
