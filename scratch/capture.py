@@ -11,6 +11,7 @@ input shows at once, even if the same input comes again and again.
 
 import copy
 import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -33,7 +34,7 @@ _METHODS: Final = ("forward", "predict", "backward", "gradients", "parameters")
 
 def quickened(net: Sequential) -> "Sequential | Captured":
     """What makes the passes of a network fastest: its recording, or itself if its parameters are many."""
-    return Captured(net) if net.num_parameters <= _WORTH else net
+    return Captured(net, patience=1) if net.num_parameters <= _WORTH else net
 
 
 class CapturedCache(NamedTuple):
@@ -57,16 +58,21 @@ class Captured:
     ----------
     net:
         What it holds may change: in place, or by assignment, after which passes are recorded anew.
+    patience:
+        How many passes of a form are made plainly before one is recorded. What comes once, as the rest of an epoch that
+        is no whole batch, is not worth the memory.
     """
 
-    def __init__(self, net: Sequential) -> None:
+    def __init__(self, net: Sequential, patience: int = 0) -> None:
         self.net = net
+        self.patience = patience
+        self._met: Counter[Any] = Counter()
         self._passes: dict[Any, _Pass | _Prediction] = {}
         self._traceable = True
         self._turns = threading.Lock()
 
-    def __reduce__(self) -> tuple[type["Captured"], tuple[Sequential]]:
-        return Captured, (self.net,)
+    def __reduce__(self) -> tuple[type["Captured"], tuple[Sequential, int]]:
+        return Captured, (self.net, self.patience)
 
     def forward(self, x: Array, masks: Mapping[str, Mask] | None = None) -> tuple[Array, Any]:
         """As of `Sequential`; the way back has to be taken before the next pass over an input of this shape."""
@@ -115,6 +121,9 @@ class Captured:
         found = self._passes.get(key)
         # A parameter that has become another array, a slope or a layer that was changed: not what the calls compute.
         if found is None or changed(found.settings):
+            self._met[key] += 1
+            if self._met[key] <= self.patience:
+                return None
             if found is None and len(self._passes) == _MOST:
                 return None  # more shapes than are kept: to record them again and again takes longer than a plain pass
             if not all(map(is_own, modules(self.net))):

@@ -17,7 +17,7 @@ from scratch.module import Sequential, Shape
 from scratch.validation import Array, check_array, check_count
 from scratch.worker import TASKS, Worker
 
-_CACHED: Final = 5 << 18
+_CACHED: Final = 9 << 16
 """Numbers in the layers' outputs for one piece of a batch: of more, too few are in the cache when they are used."""
 
 _WORTH: Final = 3

@@ -138,6 +138,8 @@ class Traced(np.ndarray[Any, Any]):
         placed = self.tape.place(result)
         if function is np.einsum:
             self.tape.record(function, *inputs, out=plain(placed), **keywords)
+        elif function is np.zeros_like:
+            self.tape.record(plain(placed).fill, 0)
         elif function is not np.empty_like:
             self.tape.record(_assign, plain(placed), function, *inputs, **keywords)
         return placed

@@ -363,6 +363,14 @@ def test_shapes_in_turn_and_more_than_are_kept() -> None:
     assert is_replayed_again(captured, images(1))
 
 
+def test_a_form_that_comes_once_is_not_recorded() -> None:
+    captured = copy.copy(Captured(small(), patience=1))
+    for samples, recorded in ((4, 0), (3, 0), (4, 2), (3, 4)):  # there and back, and the prediction
+        compare(captured, images(samples))
+        assert len(passes(captured)) == recorded
+    assert isinstance(pickle.loads(pickle.dumps(captured)), Captured)
+
+
 def test_what_is_assigned_to_a_layer_counts_at_the_next_pass() -> None:
     net = scratch.LeNet5(rng=np.random.default_rng(0))
     captured, x = Captured(net), np.random.default_rng(1).standard_normal((2, 1, 28, 28)).astype(np.float32)
