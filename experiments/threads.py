@@ -29,5 +29,7 @@ def limited_threads(threads: int) -> Iterator[None]:
 
 
 def cores(threads: int) -> int:
-    """Return on how many cores `scratch` computes; 0, which leaves BLAS and torch as they are, means all of them."""
-    return threads or os.cpu_count() or 1
+    """Return on how many cores `scratch` computes; 0 means all that this process may use."""
+    if threads:
+        return threads
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
