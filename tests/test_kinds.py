@@ -12,7 +12,7 @@ import scratch
 from scratch import init, regularization
 from tests import mutants
 from tests.judged import FreeSubject, failures, trials
-from tests.mutants import convolution, learning
+from tests.mutants import convolution, convolution_layers, learning
 from torchref.oracle.judging import Options, judge_subject
 from torchref.oracle.kinds import find
 from torchref.oracle.subjects.plain import PlainSubject
@@ -36,7 +36,7 @@ KINDS_OF = {
 }
 BUGS = {
     bug.name: bug
-    for bug in (*learning.MUTANTS, *convolution.MUTANTS)
+    for bug in (*learning.MUTANTS, *convolution.MUTANTS, *convolution_layers.MUTANTS)
     if {edit.file for edit in bug.edits} <= KINDS_OF.keys()
 }
 FEW = (

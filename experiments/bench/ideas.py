@@ -135,7 +135,7 @@ IDEAS: Final[dict[str, Idea]] = {
         given=_NOT_RECORDED,
     ),
     "m": Idea(
-        "a large batch in pieces that fit in the cache", {"scratch.parallel._CACHED": _EVERYTHING}, _CONV, least=128
+        "a large batch in pieces that fit in the cache", {"scratch.parallel._CACHED": _EVERYTHING}, _CONV, least=64
     ),
     "n": Idea("passes recorded and replayed", _NOT_RECORDED, _CONV),
     "o": Idea("two processes", {}, _CONV, least=32, apart=True, threads=2),

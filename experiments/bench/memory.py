@@ -3,7 +3,7 @@
 Each epoch is trained in a process of its own, which loads one of the two libraries only; the wings take turns. Both
 have the same images in memory before, begin with the same weights and see the same batches. What counts is the peak of
 the resident memory above its level just before the epoch, when the library, the images and the network are there and
-one step with 8 images has been made: a library's size is no merit or fault of the epoch. The whole is shown too. Where
+one step with 32 images has been made: a library's size is no merit or fault of the epoch. The whole is shown too. Where
 a wing computes in several processes, it is their sum.
 """
 

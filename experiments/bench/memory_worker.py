@@ -21,7 +21,7 @@ Labels = NDArray[np.int64]
 Step = Callable[[Array, Labels], float]
 
 LEARNING_RATE: Final = 0.01
-WARM_UP: Final = 8
+WARM_UP: Final = 32
 """Images of the step before the epoch: few beside a batch, enough to be shared between processes."""
 LIBRARIES: Final = ("scratch", "torch", "torchref")
 _RESET_PEAK: Final = "5"  # proc_pid_clear_refs(5): VmHWM begins again at what is resident now
@@ -50,11 +50,14 @@ def main(wing: str, folder: Path, batch: int, threads: int) -> dict[str, Any]:
     gc.collect()
     counter = reset_peak()
     before = resident(counter)
+    helpers = processes()
     total = 0.0
     for first in range(0, len(order), batch):
         chosen = order[first : first + batch]
         total += step(images[chosen], labels[chosen]) * len(chosen)
     most = peak(counter)
+    if processes() != helpers:  # a whole Python with NumPy would be counted as the epoch's
+        raise RuntimeError(f"the step with {WARM_UP} images did not start the processes that the epoch has")
     close()
     loaded = [name for name in LIBRARIES if name in sys.modules]
     return {"before": before, "peak": most, "counter": counter, "loss": total / len(order), "loaded": loaded}
@@ -84,6 +87,14 @@ def peak(counter: str) -> int:
         return _status("VmHWM")
     # Kilobytes, but for macOS.
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def processes() -> int:
+    """Return how many processes compute here; 1 where the system does not tell."""
+    try:
+        return len(family(os.getpid()))
+    except OSError:
+        return 1
 
 
 def family(pid: int) -> list[Path]:
