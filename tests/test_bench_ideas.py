@@ -16,10 +16,10 @@ from experiments.bench.cells import Cell
 from experiments.bench.gains import Gain, Version
 from experiments.bench.ideas import ALL, IDEAS, Idea
 from experiments.bench.publishing import IDEAS as PAGE
-from experiments.bench.publishing import around_the_marks
 from experiments.bench.workers import ROOT
 from experiments.bench_command import Bench
 from experiments.cli import main
+from experiments.marks import around_the_marks
 from scratch import activation, convolution, validation
 from scratch.capture import Captured
 from scratch.parallel import DataParallel

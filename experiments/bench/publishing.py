@@ -6,21 +6,10 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from experiments.atomic import write_text
-from experiments.errors import UserError
-from experiments.records import read_text
+from experiments.marks import Page, around_the_marks
 
 BEGIN: Final = "<!-- speed: from here to the end mark, `make bench` writes -->"
 END: Final = "<!-- speed: end -->"
-
-
-class Page(NamedTuple):
-    """A document with a part that is written here, between two lines."""
-
-    name: str
-    begin: str
-    end: str
-
-
 RESULTS: Final = Page("results.md", BEGIN, END)
 IDEAS: Final = Page(
     "speed.md",
@@ -59,17 +48,6 @@ class Section(NamedTuple):
     content: Any
     held: bool = True
     figures: tuple[Figure, ...] = ()
-
-
-def around_the_marks(documents: Path, page: Page = RESULTS) -> tuple[str, str]:
-    """Return what stands in a page before and after the part that is written here; `UserError` without marks."""
-    results = documents / page.name
-    text = read_text(results) if results.is_file() else ""
-    before, begin, rest = text.partition(f"{page.begin}\n")
-    _, end, after = rest.partition(page.end)
-    if not (begin and end):
-        raise UserError(f"{results}: expected a part between the lines {page.begin} and {page.end}")
-    return before, after
 
 
 def document(heading: str, sections: Sequence[Section], images: str) -> str:
@@ -114,7 +92,7 @@ def publish(heading: str, sections: Sequence[Section], folder: Path, documents: 
     UserError
         If `results.md` is not there or has not the two marks; nothing is changed then.
     """
-    around_the_marks(documents)
+    around_the_marks(documents, RESULTS)
     images = documents / "images" / "speed"
     fresh = images.with_name("speed.tmp")
     shutil.rmtree(fresh, ignore_errors=True)

@@ -18,6 +18,7 @@ from experiments.bench.sections import PARTS, Sitting, asked_for
 from experiments.bench.timing import installed
 from experiments.bench_command import Bench
 from experiments.errors import USAGE_ERROR, UserError
+from experiments.marks import around_the_marks
 from experiments.records import finite
 from experiments.terminal import Screen, screen
 
@@ -44,7 +45,7 @@ def run_bench(settings: Bench) -> int:
     console = console if settings.json else screen()
     page = publishing.IDEAS if settings.what == "ideas" else publishing.RESULTS
     if settings.publish is not None:
-        publishing.around_the_marks(settings.publish, page)  # now: not after twenty minutes
+        around_the_marks(settings.publish, page)  # now: not after twenty minutes
     peers, left_out = _peers(settings)
     folder = settings.runs_dir / f"bench{'-quick' * settings.quick}"
     folder.mkdir(parents=True, exist_ok=True)

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Final
 
 from experiments.atomic import write_text
-from experiments.errors import UserError
 from experiments.lecture.lab.lab import Table
 from experiments.lecture.lab.seeds import cores
 from experiments.lecture.running import Outcome
 from experiments.manifest import cpu_name
-from experiments.records import read_text
+from experiments.marks import Page, around_the_marks
 
 BEGIN: Final = "<!-- lecture: from here to the end mark, `make gallery` writes -->"
 END: Final = "<!-- lecture: end -->"
+RESULTS: Final = Page("results.md", BEGIN, END)
 
 
 def publish(outcomes: Sequence[Outcome], folder: Path, documents: Path) -> list[Path]:
@@ -40,7 +40,7 @@ def publish(outcomes: Sequence[Outcome], folder: Path, documents: Path) -> list[
     UserError
         If `results.md` is not there or has not the two marks; nothing is changed then.
     """
-    before, after = around_the_marks(documents)
+    before, after = around_the_marks(documents, RESULTS)
     results = documents / "results.md"
     images = documents / "images" / "lecture"
     fresh = images.with_name("lecture.tmp")
@@ -57,17 +57,6 @@ def publish(outcomes: Sequence[Outcome], folder: Path, documents: Path) -> list[
     write_text(gallery, "\n".join(_gallery(outcomes)) + "\n")
     write_text(results, f"{before}{BEGIN}\n" + "\n".join(_verdicts(outcomes)) + f"\n{END}{after}")
     return [gallery, images, results]
-
-
-def around_the_marks(documents: Path) -> tuple[str, str]:
-    """Return what stands in `results.md` before and after the part that is written here; `UserError` without marks."""
-    results = documents / "results.md"
-    text = read_text(results) if results.is_file() else ""
-    before, begin, rest = text.partition(f"{BEGIN}\n")
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise UserError(f"{results}: expected a part between the lines {BEGIN} and {END}")
-    return before, after
 
 
 def _gallery(outcomes: Sequence[Outcome]) -> Iterator[str]:

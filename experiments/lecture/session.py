@@ -21,8 +21,9 @@ from experiments.lecture.catalogue import ENTRIES, Entry
 from experiments.lecture.lab import lab
 from experiments.lecture.lab.seeds import cores
 from experiments.lecture.pages import write_index
-from experiments.lecture.publishing import around_the_marks, publish
+from experiments.lecture.publishing import RESULTS, publish
 from experiments.lecture.running import Outcome, lecture_folder, run
+from experiments.marks import around_the_marks
 from experiments.summary import print_table
 from experiments.terminal import Screen, plain_table, screen
 
@@ -60,7 +61,7 @@ def run_lecture(
     console = Screen(stderr=True, highlight=False, width=None if sys.stderr.isatty() else 120) if as_json else screen()
     folder = lecture_folder(runs_dir, quick=quick, seed=seed)
     if publish_to is not None:
-        around_the_marks(publish_to)  # now: not after ten minutes
+        around_the_marks(publish_to, RESULTS)  # now: not after ten minutes
     outcomes = []
     with _ended_by_sigterm():
         for name in names:
