@@ -1,6 +1,8 @@
 """What every test shares: the harness's seed, given on the command line and printed, and quiet thread pools."""
 
+import signal
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -24,6 +26,17 @@ def pytest_report_header(config: pytest.Config) -> str:
 def seed(request: pytest.FixtureRequest) -> int:
     """The seed of the shared harness."""
     return int(request.config.getoption("--harness-seed"))
+
+
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """SIGINT raises KeyboardInterrupt here and in every Python that is started meanwhile.
+
+    A shell starts its background jobs with SIGINT ignored. Python leaves that so, and its children inherit it.
+    """
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, inherited)
 
 
 @pytest.fixture

@@ -101,6 +101,7 @@ def test_one_that_cannot_start_says_why() -> None:
         workers[absent].prepare(CELL)
 
 
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_no_process_is_left_however_the_command_ends(number: signal.Signals) -> None:
     asking = subprocess.Popen(

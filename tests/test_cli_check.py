@@ -433,6 +433,7 @@ def test_what_keeps_pythons_lock_is_one_wrong_case(homework: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_whatever_ends_the_command_ends_its_process(number: signal.Signals, homework: Path) -> None:
     for function in ("keeping_the_lock,relu_backward", "relu_forward,sleeping"):

@@ -217,17 +217,14 @@ def test_what_comes_back_in_a_child_ends_there(monkeypatch: pytest.MonkeyPatch) 
     assert ended == [0]
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_is_the_users_own() -> None:
     def interrupted() -> None:
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(0.5)
 
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            Guard(5).call("forward", interrupted)
-    finally:
-        signal.signal(signal.SIGINT, before)
+    with pytest.raises(KeyboardInterrupt):
+        Guard(5).call("forward", interrupted)
 
 
 # What is done beside answering
