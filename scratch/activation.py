@@ -1,5 +1,6 @@
 """Activation functions a = f(z), each with its derivative computed from its output, as the lecture gives them."""
 
+import contextlib
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -28,7 +29,8 @@ def logistic_backward(dy: Array, y: Array, a: float) -> Array:
 
 def tanh(x: Array, a: float, b: float) -> Array:
     """a·tanh(b·x)."""
-    with np.errstate(over="ignore"):  # b·x may overflow to infinity, where tanh is 1 all the same
+    # b·x may overflow to infinity, where tanh is 1 all the same; for b ≤ 1 it cannot, and need not be told so.
+    with np.errstate(over="ignore") if b > 1 else contextlib.nullcontext():
         y: Array = b * x
     np.tanh(y, out=y)
     y *= a
@@ -36,9 +38,10 @@ def tanh(x: Array, a: float, b: float) -> Array:
 
 
 def tanh_backward(dy: Array, y: Array, a: float, b: float) -> Array:
-    """dy · (b/a)(a − y)(a + y)."""
-    dx: Array = a - y  # in place from here on: what fits in the cache once need not be fetched again
-    dx *= a + y
+    """dy · (b/a)(a − y)(a + y), multiplied out to (b/a)(a² − y²)."""
+    limit = y.dtype.type(a)  # as y has it: the slope is 0 where the unit is saturated, and never below
+    dx: Array = y * y  # in place from here on: what fits in the cache once need not be fetched again
+    np.subtract(limit * limit, dx, out=dx)
     dx *= b / a
     dx *= dy
     return dx

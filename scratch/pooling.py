@@ -10,6 +10,7 @@ from numpy.typing import DTypeLike, NDArray
 from scratch import init
 from scratch.module import Module, Shape
 from scratch.sizes import output_size
+from scratch.unfolding import along
 from scratch.validation import (
     Array,
     Pair,
@@ -282,14 +283,14 @@ class Subsample2d(_Pooling):
         """
         self.check_input(x, self.weight.dtype)
         sums = sum_pool2d(x, self.kernel_size, self.stride)
-        y = sums * in_maps(self.weight)
-        y += in_maps(self.bias)
+        y = sums * in_maps(self.weight, sums)
+        y += in_maps(self.bias, sums)
         return y, SubsampleCache(sums, x.shape[2:])
 
     def backward(self, dy: Array, cache: SubsampleCache) -> tuple[Array, dict[str, Array]]:
         """δ = dy: w·δ to each pixel of the window; ∂J/∂w[c] = Σ δ · sum of the window, ∂J/∂b[c] = Σ δ."""
         check_like("dy", dy, cache.sums)
-        dx = sum_pool2d_backward(dy * in_maps(self.weight), cache.size, self.kernel_size, self.stride)
+        dx = sum_pool2d_backward(dy * in_maps(self.weight, dy), cache.size, self.kernel_size, self.stride)
         dweight, dbias = np.einsum("nchw,nchw->c", dy, cache.sums), np.einsum("nchw->c", dy)
         return dx, {"weight": dweight, "bias": dbias}
 
@@ -298,6 +299,6 @@ class Subsample2d(_Pooling):
         return math.prod(self.output_shape(input_shape))
 
 
-def in_maps(per_channel: Array) -> Array:
-    """(C,) as (C, 1, 1): one number for each map."""
-    return per_channel[:, None, None]
+def in_maps(per_channel: Array, maps: Array) -> Array:
+    """(C,), one number for each map, to be combined with maps (N, C, H, W): written out for a row of each."""
+    return along(per_channel[:, None, None], maps[:, :, :1])

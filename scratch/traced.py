@@ -140,6 +140,8 @@ class Traced(np.ndarray[Any, Any]):
             self.tape.record(function, *inputs, out=plain(placed), **keywords)
         elif function is np.zeros_like:
             self.tape.record(plain(placed).fill, 0)
+        elif function is np.full_like and len(inputs) > 1:
+            self.tape.record(np.copyto, plain(placed), inputs[1], "unsafe")
         elif function is not np.empty_like:
             self.tape.record(_assign, plain(placed), function, *inputs, **keywords)
         return placed

@@ -56,10 +56,26 @@ def fold(dcolumns: Array, size: Pair, stride: int, padding: Pair) -> Array:
     """
     _, channels, kw, across, samples = dcolumns.shape
     (h, w), (ph, pw) = size, padding
-    padded = np.zeros_like(dcolumns, shape=(h, channels, w + 2 * pw, samples), order="C")
-    for j in range(kw):
+    padded = np.empty_like(dcolumns, shape=(h, channels, w + 2 * pw, samples), order="C")
+    padded[:, :, : stride * across : stride] = dcolumns[ph : ph + h, :, 0]
+    zero_between(padded.transpose(2, 0, 1, 3), across, stride)
+    for j in range(1, kw):
         padded[:, :, j : j + stride * across : stride] += dcolumns[ph : ph + h, :, j]
     return padded[:, :, pw : pw + w].transpose(3, 1, 0, 2)
+
+
+def zero_between(x: Array, count: int, step: int) -> None:
+    """Set to zero all of x along its first axis but the first `count` entries that are `step` apart: those are sums."""
+    for gap in range(1, step):
+        x[gap : count * step : step] = 0
+    x[count * step :] = 0
+
+
+def along(values: Array, like: Array) -> Array:
+    """The values written out in the shape and memory order of a row: NumPy computes in long runs then, not in short."""
+    row = np.empty_like(like)
+    row[...] = values
+    return row
 
 
 def as_matrix(weight: Array) -> Array:
