@@ -39,7 +39,7 @@ def encode_png(picture: Picture) -> bytes:
     filtered[0, 1:] = rows[0]
     np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])  # modulo 256
     size = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)  # 8 bits each of red, green and blue, no interlacing
-    chunks = ((b"IHDR", size), (b"IDAT", zlib.compress(filtered.tobytes(), level=1)), (b"IEND", b""))
+    chunks = ((b"IHDR", size), (b"IDAT", zlib.compress(filtered.data, level=1)), (b"IEND", b""))
     parts = [
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
     ]

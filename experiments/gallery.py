@@ -1,6 +1,9 @@
 """The pictures of a run: which are drawn, and under which tags and file names they are kept."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +15,7 @@ from experiments.runs import RunFolder
 from experiments.tensorboard import Board
 
 Table = NDArray[np.bool_]
+Keep: TypeAlias = Callable[[str, str, Picture], None]
 
 
 class Gallery:
@@ -48,11 +52,12 @@ class Gallery:
         update:
             Number of updates.
         """
-        for layer in pictured(stages, trace):
-            weight = params.get(f"{layer}.weight")
-            if weight is not None and weight.ndim == 4 and weight.shape[1] > 1:
-                picture = layer_figures.connection_table(self._table(layer, weight), _names(stages, layer))
-                self._keep(f"connections-{layer}", f"connections/{layer}", picture, update)
+        with self._keeping(update) as keep:
+            for layer in pictured(stages, trace):
+                weight = params.get(f"{layer}.weight")
+                if weight is not None and weight.ndim == 4 and weight.shape[1] > 1:
+                    picture = layer_figures.connection_table(self._table(layer, weight), _names(stages, layer))
+                    keep(f"connections-{layer}", f"connections/{layer}", picture)
 
     def layers(
         self,
@@ -73,19 +78,20 @@ class Gallery:
         stages, trace, params, update:
             As in `connections`.
         """
-        for layer in pictured(stages, trace):
-            weight, output = params.get(f"{layer}.weight"), trace[stages[layer]][0]
-            if weight is not None:
-                if weight.ndim == 4:
-                    table = self._table(layer, weight)
-                    filters = layer_figures.kernels(weight, table, _names(stages, layer))
-                elif weight.ndim == 1:
-                    filters = layer_figures.subsampling(weight, params[f"{layer}.bias"], layer.upper())
-                else:
-                    filters = layer_figures.units(weight, *image.shape)
-                self._keep(f"filters-{layer}", f"filters/{layer}", filters, update)
-            draw = layer_figures.unit_outputs if output.ndim == 1 else layer_figures.feature_maps
-            self._keep(f"maps-{layer}", f"maps/{layer}", draw(image, output), update)
+        with self._keeping(update) as keep:
+            for layer in pictured(stages, trace):
+                weight, output = params.get(f"{layer}.weight"), trace[stages[layer]][0]
+                if weight is not None:
+                    if weight.ndim == 4:
+                        table = self._table(layer, weight)
+                        filters = layer_figures.kernels(weight, table, _names(stages, layer))
+                    elif weight.ndim == 1:
+                        filters = layer_figures.subsampling(weight, params[f"{layer}.bias"], layer.upper())
+                    else:
+                        filters = layer_figures.units(weight, *image.shape)
+                    keep(f"filters-{layer}", f"filters/{layer}", filters)
+                draw = layer_figures.unit_outputs if output.ndim == 1 else layer_figures.feature_maps
+                keep(f"maps-{layer}", f"maps/{layer}", draw(image, output))
 
     def errors(
         self,
@@ -113,18 +119,26 @@ class Gallery:
             Added to the files' names.
         """
         counts = figures.confusion_matrix(labels, predicted, scores.shape[1])
-        self._keep(f"confusion{suffix}", "errors/confusion", figures.confusion(counts, title), update)
-        worst = figures.misclassified(images, labels, predicted, scores, title)
-        self._keep(f"misclassified{suffix}", "errors/misclassified", worst, update)
+        with self._keeping(update) as keep:
+            keep(f"confusion{suffix}", "errors/confusion", figures.confusion(counts, title))
+            worst = figures.misclassified(images, labels, predicted, scores, title)
+            keep(f"misclassified{suffix}", "errors/misclassified", worst)
 
     def _table(self, layer: str, weight: Array) -> Table:
         return self._tables.get(layer, np.ones(weight.shape[:2], np.bool_))
 
-    def _keep(self, name: str, tag: str, picture: Picture, update: int | None) -> None:
-        png = figures.encode_png(picture)
-        (self._folder / f"{name}.png").write_bytes(png)
-        if update is not None:
-            self._board.image(tag, png, picture.shape, update)
+    @contextlib.contextmanager
+    def _keeping(self, update: int | None) -> Iterator[Keep]:
+        """Keep what is drawn. A picture is encoded while the next is drawn: zlib does without the interpreter's lock."""
+        encoded: list[tuple[str, str, Picture, Future[bytes]]] = []
+        with ThreadPoolExecutor(1) as pool:
+            yield lambda name, tag, picture: encoded.append(
+                (name, tag, picture, pool.submit(figures.encode_png, picture))
+            )
+        for name, tag, picture, png in encoded:
+            (self._folder / f"{name}.png").write_bytes(png.result())
+            if update is not None:
+                self._board.image(tag, png.result(), picture.shape, update)
 
 
 def _names(stages: Mapping[str, str], layer: str) -> tuple[str, str]:
