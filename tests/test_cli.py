@@ -2,11 +2,10 @@
 
 import errno
 import json
-import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,22 +16,10 @@ from experiments.cli import main, parse_train
 from experiments.commands import COMMANDS, MODELS, RunOptions, resume_command
 from experiments.config import CONFIGS, MlpConfig
 from experiments.errors import UserError
+from tests.processes import Commands
 
 PROJECT = Path(__file__).parent.parent
 QUICK = "--dataset digits --backend scratch --hidden 4 --epochs 1"
-
-
-def run_twice(*words: str, cwd: Path = PROJECT, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the command in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "experiments", *words],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(PROJECT), "OMP_NUM_THREADS": "1", **environment},
-    )
 
 
 # `{tmp}` has these files; each name says what is wrong with it.
@@ -336,38 +323,26 @@ def test_a_reader_that_leaves_early_causes_no_complaint() -> None:
     assert done.stdout.strip() in ("0", "141")  # 0 if the pipe took everything before its reader had left
 
 
-def into_a_pipe_without_reader(*words: str) -> subprocess.CompletedProcess[str]:
-    """Run the command with a stdout that breaks at the first write, as that of `head -1` does after its line."""
-    reader, writer = os.pipe()
-    os.close(reader)
-    try:
-        return subprocess.run(
-            [sys.executable, "-m", "experiments", *words],
-            stdout=writer,
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
-            cwd=PROJECT,
-            timeout=120,
-        )
-    finally:
-        os.close(writer)
-
-
 # With the training code
 
 
-def test_training_outlives_its_reader_and_what_only_shows_does_not(tmp_path: Path) -> None:
-    done = into_a_pipe_without_reader("train", "mlp", *QUICK.split(), "--runs-dir", str(tmp_path))
+@pytest.fixture(scope="module")
+def run_twice(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
+    with Commands(tmp_path_factory.mktemp("said")) as commands:
+        yield commands
+
+
+def test_training_outlives_its_reader_and_what_only_shows_does_not(run_twice: Commands, tmp_path: Path) -> None:
+    done = run_twice("train", "mlp", *QUICK.split(), "--runs-dir", str(tmp_path), broken=True)
     assert (done.returncode, done.stderr) == (0, "")
     run = tmp_path / "mlp-digits-s0"
     assert '"kind": "summary"' in (run / "scratch" / "metrics.jsonl").read_text()
     for command in ("show", "eval"):
-        done = into_a_pipe_without_reader(command, str(run))
+        done = run_twice(command, str(run), broken=True)
         assert (done.returncode, done.stderr) == (141, ""), command
 
 
-def test_training_ends_with_a_table_and_the_next_command(tmp_path: Path) -> None:
+def test_training_ends_with_a_table_and_the_next_command(run_twice: Commands, tmp_path: Path) -> None:
     done = run_twice("train", "mlp", *QUICK.split(), "--runs-dir", str(tmp_path))
     assert done.returncode == 0, done.stderr
     assert "epoch 1/1" in done.stdout
@@ -377,7 +352,7 @@ def test_training_ends_with_a_table_and_the_next_command(tmp_path: Path) -> None
     assert done.stderr == ""
 
 
-def test_json_is_the_only_thing_on_stdout(tmp_path: Path) -> None:
+def test_json_is_the_only_thing_on_stdout(run_twice: Commands, tmp_path: Path) -> None:
     done = run_twice("train", "mlp", *QUICK.split(), "--backend", "both", "--json", "--runs-dir", str(tmp_path))
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)
@@ -460,16 +435,9 @@ def test_what_training_refuses(
     assert out == ""
 
 
-def test_a_full_disk_ends_with_a_sentence_and_names_the_file(tmp_path: Path) -> None:
-    script = (
-        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000));"
-        "from experiments.cli import main; sys.exit(main(sys.argv[1:]))"
-    )
+def test_a_full_disk_ends_with_a_sentence_and_names_the_file(run_twice: Commands, tmp_path: Path) -> None:
     command = ["train", "mlp", *QUICK.split(), "--hidden", "300", "--runs-dir", str(tmp_path)]
-    done = subprocess.run(
-        [sys.executable, "-c", script, *command], capture_output=True, text=True, check=False, cwd=PROJECT, timeout=60
-    )
+    done = run_twice(*command, file_size=100_000)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     assert "error: " in done.stderr
