@@ -129,7 +129,7 @@ class Gallery:
 
     @contextlib.contextmanager
     def _keeping(self, update: int | None) -> Iterator[Keep]:
-        """Keep what is drawn. A picture is encoded while the next is drawn: zlib does without the interpreter's lock."""
+        """Keep what is drawn. While one is drawn, the one before is encoded: zlib works without Python's lock."""
         encoded: list[tuple[str, str, Picture, Future[bytes]]] = []
         with ThreadPoolExecutor(1) as pool:
             yield lambda name, tag, picture: encoded.append(
