@@ -3,6 +3,7 @@
 Source: 批量学习, J = Σ J_i.
 """
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple, TypeAlias
@@ -53,14 +54,15 @@ def gradients(
     if pieces == 1 and of in (0, len(x)):
         return whole(net, criterion, x, target, masks)
     check_samples(x, target, masks)
-    return add(
+    passes = (
         whole(net, criterion, x[piece], target[piece], take(masks, piece), of=of or len(x))
         for piece in cut(len(x), pieces)
     )
+    return add(itertools.chain([kept(next(passes))], passes))
 
 
 def whole(net: Network, criterion: Any, x: Array, target: Any, masks: Masks = None, *, of: int = 0) -> Pass:
-    """The pass over a batch, or over a part `of` a larger one, in one go."""
+    """The pass over a batch, or over a part `of` a larger one, in one go; a recording lends its gradients."""
     output, cache = net.forward(x, masks)
     value, loss_cache = criterion.forward(output, target)
     doutput = criterion.backward(loss_cache)
@@ -68,6 +70,11 @@ def whole(net: Network, criterion: Any, x: Array, target: Any, masks: Masks = No
         share = output.dtype.type(len(x) / of)
         value, doutput = value * share, doutput * share
     return Pass(value, output, net.gradients(doutput, cache))
+
+
+def kept(one: Pass) -> Pass:
+    """The same pass with gradients of its own: those of a recording are good until it is replayed."""
+    return one._replace(grads={name: grad.copy("K") for name, grad in one.grads.items()})
 
 
 def predict(net: Network, x: Array, *, pieces: int = 1) -> Array:

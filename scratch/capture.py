@@ -34,7 +34,7 @@ _METHODS: Final = ("forward", "predict", "backward", "gradients", "parameters")
 
 def quickened(net: Sequential) -> "Sequential | Captured":
     """What makes the passes of a network fastest: its recording, or itself if its parameters are many."""
-    return Captured(net, patience=1) if net.num_parameters <= _WORTH else net
+    return Captured(net, patience=1, lends=True) if net.num_parameters <= _WORTH else net
 
 
 class CapturedCache(NamedTuple):
@@ -61,18 +61,22 @@ class Captured:
     patience:
         How many passes of a form are made plainly before one is recorded. What comes once, as the rest of an epoch that
         is no whole batch, is not worth the memory.
+    lends:
+        Whether gradients are not copied: they are read-only then, and overwritten by the next pass over an input of
+        this shape.
     """
 
-    def __init__(self, net: Sequential, patience: int = 0) -> None:
+    def __init__(self, net: Sequential, patience: int = 0, lends: bool = False) -> None:
         self.net = net
         self.patience = patience
+        self.lends = lends
         self._met: Counter[Any] = Counter()
         self._passes: dict[Any, _Pass | _Prediction] = {}
         self._traceable = True
         self._turns = threading.Lock()
 
-    def __reduce__(self) -> tuple[type["Captured"], tuple[Sequential, int]]:
-        return Captured, (self.net, self.patience)
+    def __reduce__(self) -> tuple[type["Captured"], tuple[Sequential, int, bool]]:
+        return Captured, (self.net, self.patience, self.lends)
 
     def forward(self, x: Array, masks: Mapping[str, Mask] | None = None) -> tuple[Array, Any]:
         """As of `Sequential`; the way back has to be taken before the next pass over an input of this shape."""
@@ -93,7 +97,7 @@ class Captured:
                 raise RuntimeError("another pass over an input of this shape has overwritten what this one left behind")
             try:
                 if self._traceable and (back := cache.captured.back(doutput)):
-                    return back(doutput)
+                    return back.lent(doutput) if self.lends else back(doutput)
             except NotTraceableError:
                 self._traceable = False
             return cache.captured.gradients_plainly(doutput)

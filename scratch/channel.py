@@ -6,13 +6,14 @@ import pickle
 import select
 import socket
 import struct
-import tempfile
 import time
 from typing import Any, Final, Self
 
+from scratch.exchange import in_lines, nameless
+
 _SPIN: Final = 0.002  # seconds of asking again and again before going to sleep: waking up takes some 50 microseconds
-_LINE: Final = 64  # bytes of a cache line: where each array begins
 _HEADER: Final = struct.Struct("<QQ")  # bytes of the pickle, bytes of the memory
+_READ: Final = 1 << 16  # bytes that are asked for at once: most messages whole
 
 
 class Channel:
@@ -62,17 +63,18 @@ class Channel:
         places, end = [], 0
         for view in views:
             places.append((end, view.nbytes))
-            end += -(-view.nbytes // _LINE) * _LINE
+            end += in_lines(view.nbytes)
         body = pickle.dumps((places, body))
+        message = _HEADER.pack(len(body), max(end, len(self._out))) + body
         descriptors = self._make_room(end)
         try:
             for (begin, size), view in zip(places, views, strict=True):
                 self._out[begin : begin + size] = view
-            socket.send_fds(self.connection, [_HEADER.pack(len(body), len(self._out))], descriptors)
+            sent = socket.send_fds(self.connection, [message], descriptors)
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
-        self.connection.sendall(body)
+        self.connection.sendall(message[sent:])
 
     def receive(self) -> Any:
         """Return the next object. Its arrays are read-only, and those of the next one will overwrite them.
@@ -85,14 +87,16 @@ class Channel:
             If the object cannot be made here, such as one of a class that cannot be imported; the next one can.
         """
         self._wait()
-        header, descriptors, _, _ = socket.recv_fds(self.connection, _HEADER.size, 1)
-        if not header:
+        message, descriptors, _, _ = socket.recv_fds(self.connection, _READ, 1)
+        if not message:
             raise EOFError("the other end of the channel is closed")
-        size, room = _HEADER.unpack(header)
+        message = self._completed(message, _HEADER.size)
+        size, room = _HEADER.unpack_from(message)
         for descriptor in descriptors:
             self._in = mmap.mmap(descriptor, room, prot=mmap.PROT_READ)
             os.close(descriptor)
-        places, body = pickle.loads(self._read(size))
+        message = self._completed(message, _HEADER.size + size)
+        places, body = pickle.loads(memoryview(message)[_HEADER.size :])
         memory = memoryview(self._in)
         try:
             return pickle.loads(body, buffers=[memory[begin : begin + length] for begin, length in places])
@@ -107,23 +111,18 @@ class Channel:
         """Have memory of at least so many bytes; return the descriptor that the other end needs, if it is new."""
         if size <= len(self._out):
             return []
-        if hasattr(os, "memfd_create"):
-            descriptor = os.memfd_create("twice")
-        else:
-            with tempfile.TemporaryFile() as file:
-                descriptor = os.dup(file.fileno())
-        os.truncate(descriptor, size)
+        descriptor = nameless(size)
         self._out = mmap.mmap(descriptor, size)
         return [descriptor]
 
-    def _read(self, size: int) -> bytearray:
-        data, got = bytearray(size), 0
-        while got < size:
-            received = self.connection.recv_into(memoryview(data)[got:])
-            if not received:
+    def _completed(self, begun: bytes, size: int) -> bytes:
+        """A message of which something has come, read on until so many bytes are there."""
+        while len(begun) < size:
+            more = self.connection.recv(size - len(begun))
+            if not more:
                 raise EOFError("the other end of the channel was closed in the middle of a message")
-            got += received
-        return data
+            begun += more
+        return begun
 
     def _wait(self) -> None:
         """Return when there is something to read: at once if it comes soon, else after sleeping."""

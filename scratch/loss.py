@@ -19,20 +19,20 @@ def check_reduction(reduction: Reduction) -> Reduction:
 
 def check_labels(target: Any, output: Array) -> None:
     """Raise unless `target` is an integer array (N,) of classes 0 … K−1 beside the output (N, K)."""
-    if not is_array(target) or not np.issubdtype(target.dtype, np.integer):
+    if not is_array(target) or target.dtype.kind not in "iu":
         came = target.dtype if is_array(target) else type(target).__name__
         raise TypeError(f"target is {came}, expected an integer array of class labels")
     samples, classes = output.shape
     check_shape("target", target, (samples,))
-    wrong = np.flatnonzero((target < 0) | (target >= classes))
-    if len(wrong):
-        raise ValueError(f"target[{wrong[0]}] is {target[wrong[0]]}, expected a label from 0 to {classes - 1}")
+    if samples and (target.max() >= classes or (target.dtype.kind == "i" and target.min() < 0)):
+        first = np.flatnonzero((target < 0) | (target >= classes))[0]
+        raise ValueError(f"target[{first}] is {target[first]}, expected a label from 0 to {classes - 1}")
 
 
 def reduce(losses: Array, divisor: int) -> np.floating[Any]:
     """Σ losses / divisor; the mean over an empty batch is NaN, as in torch."""
-    with np.errstate(invalid="ignore"):
-        value: np.floating[Any] = losses.sum() / losses.dtype.type(divisor)
+    scalar = losses.dtype.type
+    value: np.floating[Any] = losses.sum() / scalar(divisor) if divisor else scalar(np.nan)
     return value
 
 
@@ -180,4 +180,5 @@ class CrossEntropy:
         """∂J/∂z = (softmax(z) − onehot(t)) / divisor, (N, K)."""
         doutput = cache.softmax.copy()
         doutput[np.arange(len(cache.labels)), cache.labels] -= 1
-        return doutput / cache.divisor
+        doutput /= cache.divisor
+        return doutput

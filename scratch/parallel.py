@@ -20,7 +20,7 @@ from scratch.worker import TASKS, Worker
 _CACHED: Final = 9 << 16
 """Numbers in the layers' outputs for one piece of a batch: of more, too few are in the cache when they are used."""
 
-_WORTH: Final = 3
+_WORTH: Final = 1
 """Numbers in the outputs of a part for each parameter: with fewer, carrying gradients about takes what parts save."""
 
 
@@ -83,7 +83,8 @@ class DataParallel:
         batch.check_samples(x, target, masks)
         calls = [(self.criterion, x[part], target[part], batch.take(masks, part)) for part in parts]
         with self._turns:
-            return batch.add(self._share("gradients", calls, of=len(x), pieces=pieces))
+            passes = self._share("gradients", calls, of=len(x), pieces=pieces)
+            return batch.add(passes) if len(passes) > 1 or pieces > 1 else batch.kept(passes[0])
 
     def predict(self, x: Array) -> Array:
         """The output of the network (N, …)."""

@@ -33,17 +33,25 @@ class Calls:
         self._inputs = [tape.place(array) for array in drawn(like, seed=0)]
         self._places = [plain(array) for array in self._inputs]
         try:
-            self._outputs = dict(function(*self._inputs))
+            outputs = dict(function(*self._inputs))
         finally:
             self._calls = tape.cut()  # what a refused function has left behind is not the next one's
+        self._held = list(outputs.values())  # or their memory would be free for what is recorded next
+        self._outputs = {name: plain(array) for name, array in outputs.items()}
+        for array in self._outputs.values():
+            array.flags.writeable = False
 
     def __call__(self, *inputs: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """The results for other arrays; as copies in the same memory order, for sums over them are taken in it."""
+        return {name: array.copy("K") for name, array in self.lent(*inputs).items()}
+
+    def lent(self, *inputs: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """The results for other arrays, in memory that the next call will overwrite; only to be read."""
         for place, array in zip(self._places, inputs, strict=True):
             np.copyto(place, array)
         for call in self._calls:
             call()
-        return {name: plain(array).copy("K") for name, array in self._outputs.items()}
+        return dict(self._outputs)
 
     def fits(self, *inputs: Any) -> bool:
         """Whether these are arrays of the same form."""
