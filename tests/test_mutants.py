@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 import scratch
 from tests import harness, mutants
+from tests.starting import StartCase
 
 
 @cache
@@ -25,17 +27,24 @@ def used(name: str) -> set[str]:
     return {getattr(each, "__module__", "") for each in vars(inspect.getmodule(getattr(scratch, name))).values()}
 
 
-def rows(bug: mutants.Mutant) -> list[tuple[Any, Callable[..., Any]]]:
-    """Every row of the harness, those of what was edited first: most bugs die there, and at once."""
+def rows(bug: mutants.Mutant) -> list[tuple[tuple[Any, Callable[..., Any]], str]]:
+    """Every row of the harness in either precision, those of what was edited first: most bugs die there, and at once.
+
+    Of rows as near one precision comes before the other: few bugs die in one only.
+    """
     edited = {f"scratch.{Path(edit.file).stem}" for edit in bug.edits}
 
-    def distance(row: tuple[Any, Callable[..., Any]]) -> int:
-        name = row[0].name
-        if getattr(scratch, name).__module__ not in edited:
-            return 3 - bool(used(name) & edited)
-        return 0 if any(edit.old in source(name) for edit in bug.edits) else 1
+    def distance(given: tuple[tuple[Any, Callable[..., Any]], str]) -> tuple[int, int]:
+        (case, _), dtype = given
+        if "scratch.init" in edited:
+            near = not isinstance(case, StartCase)
+        elif getattr(scratch, case.name).__module__ not in edited:
+            near = 3 - bool(used(case.name) & edited)
+        else:
+            near = not any(edit.old in source(case.name) for edit in bug.edits)
+        return near, harness.DTYPES.index(dtype)
 
-    return sorted(harness.rows(), key=distance)
+    return sorted(product(harness.rows(), harness.DTYPES), key=distance)
 
 
 def kill(bug: mutants.Mutant, folder: Path, seed: int) -> str:
@@ -43,10 +52,7 @@ def kill(bug: mutants.Mutant, folder: Path, seed: int) -> str:
     suspects = rows(bug)
     with mutants.mutated(bug, folder) as wing, np.errstate(all="ignore"):
         try:
-            reports = (
-                r for case, runner in suspects for dtype in harness.DTYPES for r in runner(case, wing, dtype, seed)
-            )
-            for report in reports:
+            for report in (r for (case, runner), dtype in suspects for r in runner(case, wing, dtype, seed)):
                 if not report.passed:
                     first = report.failures[0]
                     return f"criterion {first.criterion}: {report.case}, {first.tensor}"

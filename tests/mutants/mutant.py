@@ -5,13 +5,18 @@ beside the original; an edit whose text does not stand exactly once in its file 
 silence.
 """
 
+import atexit
+import compileall
 import importlib
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from py_compile import PycInvalidationMode
 from types import ModuleType
 
 import scratch
@@ -49,6 +54,17 @@ def in_buffer(result: str) -> str:
     )
 
 
+@cache
+def compiled() -> Path:
+    """A copy of `scratch` with its bytecode, which every mutant but for what is edited has in common."""
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder)
+    source = Path(scratch.__file__).parent
+    copy = shutil.copytree(source, folder / "scratch", ignore=shutil.ignore_patterns("__pycache__"))
+    compileall.compile_dir(copy, quiet=1, invalidation_mode=PycInvalidationMode.CHECKED_HASH)
+    return copy
+
+
 @contextmanager
 def mutated(bug: Mutant, folder: Path) -> Iterator[ModuleType]:
     """A copy of `scratch` with the bug in it, imported from `folder`; the original is back in place afterwards.
@@ -58,9 +74,7 @@ def mutated(bug: Mutant, folder: Path) -> Iterator[ModuleType]:
     ValueError
         If an edit's text does not stand exactly once in its file.
     """
-    source = Path(scratch.__file__).parent
-    copy = folder / "scratch"
-    shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    copy = shutil.copytree(compiled(), folder / "scratch")
     for edit in bug.edits:
         path = copy / edit.file
         text = path.read_text(encoding="utf-8")
