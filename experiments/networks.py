@@ -1,6 +1,6 @@
 """Which network a configuration means, in either implementation, and the form in which it takes the images."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 import scratch
 import torchref
 from experiments import data
+from experiments.batches import batches
 from experiments.config import LeNet5Config, MlpConfig, TrainConfig
-from experiments.data import Dataset
+from experiments.data import Dataset, Split
 
 Array = NDArray[np.floating[Any]]
 
@@ -48,10 +49,36 @@ def input_shape(config: TrainConfig, image: tuple[int, ...]) -> tuple[int, ...]:
     return (1, *image) if isinstance(config, LeNet5Config) else (int(np.prod(image)),)
 
 
-def inputs(config: TrainConfig, images: NDArray[np.uint8]) -> Array:
-    """Return images (N, h, w) as the network takes them: (N, h·w) or (N, 1, h, w), scaled, in the run's dtype."""
-    scaled: Array = data.inputs(images, config.dtype)
+def inputs(config: TrainConfig, images: NDArray[np.uint8], out: Array | None = None) -> Array:
+    """Return images (N, h, w) as the network takes them: (N, h·w) or (N, 1, h, w), scaled, in the run's dtype.
+
+    It is in the memory of `out` (N, h, w), if that is given.
+    """
+    scaled: Array = data.inputs(images, config.dtype, out)
     return scaled.reshape(len(images), *input_shape(config, images.shape[1:]))
+
+
+def read(
+    config: TrainConfig, split: Split, order: NDArray[np.int64], start: int = 0
+) -> Iterator[tuple[Array, NDArray[np.int64]]]:
+    """Yield the images of each update as the network takes them, and their labels.
+
+    They are scaled batch by batch, to save memory, and each batch lies where the one before lay: finding room for it
+    may take longer than the scaling.
+
+    Parameters
+    ----------
+    config:
+        The settings of the run.
+    split:
+        What to take the images from.
+    order, start:
+        As for `batches`.
+    """
+    memory = np.empty((config.batch_size, *split.images.shape[1:]), config.dtype)
+    for chosen in batches(order, config.batch_size, start):
+        pixels = split.images.take(chosen, axis=0)
+        yield inputs(config, pixels, memory[: len(chosen)]), split.labels[chosen]
 
 
 def layer_sizes(config: MlpConfig, shape: DataShape) -> tuple[int, ...]:

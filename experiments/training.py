@@ -8,7 +8,7 @@ from pathlib import Path
 from experiments import data, manifest, parity, resuming, runs
 from experiments.backend import Array, Labels, Step
 from experiments.backends import ScratchBackend, build, find_device, initial_parameters
-from experiments.batches import batches, epoch_order, in_words, updates_per_epoch
+from experiments.batches import epoch_order, in_words, updates_per_epoch
 from experiments.checkpoint import Checkpoint
 from experiments.config import TrainConfig
 from experiments.console import Reporter
@@ -18,7 +18,7 @@ from experiments.errors import UserError
 from experiments.interrupt import Interrupt
 from experiments.lock import exclusive
 from experiments.metrics import cut_after, read_rows
-from experiments.networks import data_shape, inputs, title
+from experiments.networks import data_shape, inputs, read, title
 from experiments.nonfinite import find_nonfinite
 from experiments.schedule import learning_rate
 from experiments.summary import BackendResult, Parity, Summary, loss_text
@@ -153,10 +153,9 @@ class Training:
             for epoch in range(self.done // self.per_epoch + 1, config.epochs + 1):
                 order = epoch_order(config.seed, epoch, len(train.labels))
                 begun, first = time.perf_counter(), self.done % self.per_epoch
-                for batch, chosen in enumerate(batches(order, config.batch_size, first), first + 1):
+                for batch, (images, labels) in enumerate(read(config, train, order, first), first + 1):
                     update = (epoch - 1) * self.per_epoch + batch
-                    images = inputs(config, train.images[chosen])  # batch by batch, to save memory
-                    steps = self._update(update, epoch, batch, images, train.labels[chosen])
+                    steps = self._update(update, epoch, batch, images, labels)
                     self.done = update
                     loss, fresh = steps[0].loss, (batch - first) * config.batch_size
                     rate = fresh / (time.perf_counter() - begun)

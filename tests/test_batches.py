@@ -1,8 +1,11 @@
 import numpy as np
 import pytest
 
+from experiments import data
 from experiments.batches import batches, epoch_order, in_words, updates_per_epoch
+from experiments.config import LeNet5Config, MlpConfig
 from experiments.errors import UserError
+from experiments.networks import inputs, read
 
 
 def test_every_image_is_seen_once_per_epoch_with_the_last_partial_batch():
@@ -40,6 +43,18 @@ def test_a_resumed_epoch_continues_with_the_batches_that_are_left(start):
     assert len(rest) == len(whole) - start
     for ours, theirs in zip(rest, whole[start:], strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("config", [MlpConfig(batch_size=10, dtype="float64"), LeNet5Config(batch_size=10)])
+def test_batches_are_read_in_order_each_into_the_memory_of_the_one_before(config):
+    split, order = data.load("digits").validation, epoch_order(1, 1, 103)
+    addresses, read_last = set(), 0
+    for (images, labels), chosen in zip(read(config, split, order, 2), batches(order, 10, 2), strict=True):
+        np.testing.assert_array_equal(images, inputs(config, split.images[chosen]))
+        np.testing.assert_array_equal(labels, split.labels[chosen])
+        addresses.add(images.ctypes.data)
+        read_last = len(images)
+    assert (len(addresses), read_last) == (1, 3)
 
 
 @pytest.mark.parametrize("batch_size", [0, -1, 8])

@@ -261,6 +261,15 @@ def test_inputs(dtype: type) -> None:
     np.testing.assert_array_equal(inputs(images.transpose(0, 2, 1), dtype), x.transpose(0, 2, 1))
 
 
+def test_inputs_into_memory_that_is_there() -> None:
+    images, memory = np.arange(256, dtype=np.uint8).reshape(1, 16, 16), np.full((1, 16, 16), np.nan, np.float32)
+    assert inputs(images, np.float32, memory) is memory
+    np.testing.assert_array_equal(memory, inputs(images))
+    for out in (np.empty((2, 16, 16), np.float32), np.empty((1, 16, 16))):
+        with pytest.raises(ValueError, match=r"out: got float\d\d \(\d, 16, 16\), expected float32 \(1, 16, 16\)"):
+            inputs(images, np.float32, out)
+
+
 def test_inputs_refuses_other_types() -> None:
     with pytest.raises(TypeError, match="images: got dtype float32, expected uint8"):
         inputs(tiny_images(1).astype(np.float32))  # type: ignore[arg-type]

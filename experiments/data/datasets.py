@@ -128,7 +128,9 @@ def load_source(source: Source, data_dir: Path | None = None, *, download: bool 
     return _assemble(source, *finding.find(source, destination))
 
 
-def inputs(images: NDArray[np.uint8], dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
+def inputs(
+    images: NDArray[np.uint8], dtype: DTypeLike = np.float32, out: NDArray[np.floating] | None = None
+) -> NDArray[np.floating]:
     """Scale images to what the networks take: background -0.1, full ink 1.175.
 
     x = 1.275 p / 255 - 0.1 = (p - 20) / 200
@@ -139,6 +141,8 @@ def inputs(images: NDArray[np.uint8], dtype: DTypeLike = np.float32) -> NDArray[
         Pixels p of any shape, uint8, 0 background to 255 ink.
     dtype:
         float32 or float64.
+    out:
+        Where to put the result, of the shape of `images` and of `dtype`; without it, a new array.
 
     Returns
     -------
@@ -149,6 +153,8 @@ def inputs(images: NDArray[np.uint8], dtype: DTypeLike = np.float32) -> NDArray[
     ------
     TypeError
         If `images` are not uint8 or `dtype` is neither float32 nor float64.
+    ValueError
+        If `out` is of another shape or dtype.
 
     Notes
     -----
@@ -161,10 +167,11 @@ def inputs(images: NDArray[np.uint8], dtype: DTypeLike = np.float32) -> NDArray[
     wanted = np.dtype(dtype)
     if wanted not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise TypeError(f"dtype: got {wanted}, expected float32 or float64")
+    if out is not None and (out.shape, out.dtype) != (images.shape, wanted):
+        raise ValueError(f"out: got {out.dtype} {out.shape}, expected {wanted} {images.shape}")
     # The second form has one rounding, in either dtype: the difference of two whole numbers is exact. So both ends come
     # out as -0.1 and 1.175 themselves, and in float32 it is the float64 quotient rounded once more, to the same.
-    scaled: NDArray[np.floating] = images.astype(wanted, order="C")
-    scaled -= 20
+    scaled: NDArray[np.floating] = np.subtract(images, 20, out=out, dtype=wanted, order="C")
     scaled /= 200
     return scaled
 
