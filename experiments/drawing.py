@@ -133,6 +133,6 @@ def largest(values: Array) -> float:
 
 @functools.cache
 def font(size: int) -> ImageFont.FreeTypeFont:
-    """Return matplotlib's own font, laid out by Pillow's own engine, so that all pictures look alike on every machine."""
+    """Return matplotlib's font, laid out by Pillow's own engine: pictures look alike on every machine."""
     path = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
     return ImageFont.truetype(str(path), size, layout_engine=ImageFont.Layout.BASIC)  # half the time of Raqm's
