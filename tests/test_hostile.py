@@ -18,6 +18,7 @@ from torchref.oracle.subjects import worker
 from torchref.oracle.verdict import Verdict
 
 LIMIT = 1.0  # for code that does end, on a machine that is busy
+SHORT = 0.3  # for code that does not
 
 
 @pytest.fixture(autouse=True)
@@ -115,10 +116,10 @@ ANSWERS: list[tuple[str, dict[str, Any], str]] = [
     ("recursion", {"forward": doing(deep)}, "forward raises RecursionError"),
     ("huge", {"forward": doing(lambda *_: np.ones(10**16))}, "forward raises MemoryError"),
     ("gpu", {"forward": doing(lambda *_: torch.ones(1, device="cuda:99"))}, "forward needs a GPU"),
-    ("loop", {"forward": doing(for_ever)}, "forward runs longer than 1 s"),
-    ("loop backward", {"backward": for_ever}, "backward runs longer than 1 s"),
-    ("sleeps", {"forward": doing(lambda *_: time.sleep(3.0))}, "forward runs longer than 1 s"),
-    ("swallows", {"forward": doing(stubborn)}, "forward runs longer than 1 s"),
+    ("loop", {"forward": doing(for_ever), "time_limit": SHORT}, "forward runs longer than 0.3 s"),
+    ("loop backward", {"backward": for_ever, "time_limit": SHORT}, "backward runs longer than 0.3 s"),
+    ("sleeps", {"forward": doing(lambda *_: time.sleep(3.0)), "time_limit": SHORT}, "forward runs longer than 0.3 s"),
+    ("swallows", {"forward": doing(stubborn), "time_limit": SHORT}, "forward runs longer than 0.3 s"),
     ("none", {"forward": doing_nothing}, "forward is not implemented yet"),
     ("todo", {"backward": gradients(lambda *_: None)}, "backward is not implemented yet"),
     ("None for y", {"forward": returning(lambda _: None)}, "forward returns"),
