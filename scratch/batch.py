@@ -4,30 +4,19 @@ Source: 批量学习, J = Σ J_i.
 """
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from scratch.capture import Captured
-from scratch.module import Mask, Sequential
+from scratch.module import Sequential
+from scratch.passes import Masks, Pass, through
 from scratch.validation import Array, check_array, check_mapping, is_array
-
-Masks: TypeAlias = Mapping[str, Mask] | None
-"""Which units stay, (N, units), by the names of the `Dropout` layers; None drops nothing."""
-
 
 Network: TypeAlias = Sequential | Captured
 """A network, or the recording that stands for one."""
-
-
-class Pass(NamedTuple):
-    """One forward and backward pass: the loss, the output of the network (N, …), and ∂J/∂p by parameter name."""
-
-    value: np.floating[Any]
-    output: Array
-    grads: dict[str, Array]
 
 
 def gradients(
@@ -63,13 +52,11 @@ def gradients(
 
 def whole(net: Network, criterion: Any, x: Array, target: Any, masks: Masks = None, *, of: int = 0) -> Pass:
     """The pass over a batch, or over a part `of` a larger one, in one go; a recording lends its gradients."""
-    output, cache = net.forward(x, masks)
-    value, loss_cache = criterion.forward(output, target)
-    doutput = criterion.backward(loss_cache)
-    if of and criterion.reduction == "mean":  # the mean over the part is so much of the mean over the batch
-        share = output.dtype.type(len(x) / of)
-        value, doutput = value * share, doutput * share
-    return Pass(value, output, net.gradients(doutput, cache))
+    # The mean over the part is so much of the mean over the batch.
+    share = len(x) / of if of and criterion.reduction == "mean" else 1
+    if isinstance(net, Captured):
+        return net.through(criterion, x, target, masks, share=share)
+    return through(net, criterion, x, target, masks, share=share)
 
 
 def kept(one: Pass) -> Pass:

@@ -14,7 +14,7 @@ from scratch import init
 from scratch.linear import linear, linear_dweight, linear_dx
 from scratch.module import Module, Shape
 from scratch.sizes import convolution_parameters, output_size
-from scratch.unfolding import along, as_matrix, fold, rows_of, unfold, windows, zero_between
+from scratch.unfolding import along, as_matrix, fold, rows_of, unfold, windows
 from scratch.validation import (
     Array,
     Pair,
@@ -80,17 +80,37 @@ def conv2d_dx(dy: Array, weight: Array, size: Pair, stride: Pair, padding: Pair)
 
     dx[n, c, h, w] = Σ w[o, c, i, j] · δ[n, o, p, q] over all uses: p·sh + i − ph = h, q·sw + j − pw = w
     """
-    (samples, _, rows, cols), (_, channels, kh, kw) = dy.shape, weight.shape
+    (samples, *_, cols), (_, channels, kh, kw) = dy.shape, weight.shape
     if has_one_place(size, (kh, kw), padding):
         return linear_dx(dy[:, :, 0, 0], weight.reshape(len(weight), -1)).reshape(samples, channels, kh, kw)
-    delta, step = rows_of(dy), stride[0]
-    filters = weight.transpose(2, 1, 3, 0).reshape(kh, channels * kw, -1)
+    delta = rows_of(dy)
     dcolumns = np.empty_like(dy, shape=(size[0] + 2 * padding[0], channels * kw, cols * samples), order="C")
-    np.matmul(filters[0], delta, out=dcolumns[: step * rows : step])
-    zero_between(dcolumns, rows, step)
-    for i in range(1, kh):  # row by row of the filter: the products for all of them at once would not fit in the cache
-        dcolumns[i : i + step * rows : step] += filters[i] @ delta
+    for first in range(stride[0]):  # of the input's rows, a stride apart: the same rows of the filter reach them
+        taps = weight[:, :, first :: stride[0]]
+        gather(dcolumns[first :: stride[0]], taps, delta)
     return fold(dcolumns.reshape(len(dcolumns), channels, kw, cols, samples), size, stride[1], padding)
+
+
+def gather(drows: Array, taps: Array, delta: Array) -> None:
+    """Write what each row of the input receives, for stride 1: one product with all rows of δ that have used it.
+
+    dcolumn[h] = Σ_i w[i] · δ[h − i]: taps (O, C, kh, kw), delta (H′, O, W′·N) -> drows (H, C·kw, W′·N)
+    """
+    (rows, channels, run), height = delta.shape, taps.shape[2]
+    filters = taps[:, :, ::-1].transpose(1, 3, 2, 0).reshape(drows.shape[1], -1)  # δ's first row meets the last of w
+    inner = range(height - 1, rows) if height else range(0)  # these rows have been used by all of the filter's
+    if inner:
+        np.matmul(filters, windows(delta[:, :, None, None], height, 1), out=drows[inner.start : inner.stop])
+    for h in range(len(drows)):
+        if h in inner:
+            continue
+        begin, end = max(0, h - height + 1), min(h + 1, rows)
+        if begin < end:
+            skipped = (height - 1 - h + begin) * channels
+            used = filters[:, skipped : skipped + (end - begin) * channels]
+            np.matmul(used, delta[begin:end].reshape(-1, run), out=drows[h])
+        else:
+            drows[h] = 0
 
 
 def in_plane(x: Array) -> Array:

@@ -36,6 +36,13 @@ def reduce(losses: Array, divisor: int) -> np.floating[Any]:
     return value
 
 
+def one_hot(labels: NDArray[np.integer[Any]], output: Array) -> Array:
+    """The rows of the identity that the labels (N,) stand for, as wide as the output (N, K)."""
+    dense = np.zeros_like(output)
+    dense[np.arange(len(labels)), labels] = 1
+    return dense
+
+
 def squared_error(output: Array, target: Array) -> Array:
     """½‖y − t‖² per sample: (N, K), (N, K) -> (N,)."""
     residual = output - target
@@ -102,16 +109,22 @@ class SquaredError:
         TypeError, ValueError
             For another rank or dtype, or a label outside 0 … K−1.
         """
+        self.check(output, target)
+        return self.unchecked(output, target)
+
+    def check(self, output: Array, target: NDArray[Any]) -> None:
+        """Raise what `forward` raises."""
         check_array("output", output)
         check_shape("output", output, ("N", "K"))
-        samples, classes = output.shape
-        if is_array(target) and np.issubdtype(target.dtype, np.floating):
+        if is_array(target) and target.dtype.kind == "f":
             check_like("target", target, output)
-            dense = target
         else:
             check_labels(target, output)
-            dense = np.eye(classes, dtype=output.dtype)[target]
-        divisor = samples if self.reduction == "mean" else 1
+
+    def unchecked(self, output: Array, target: NDArray[Any]) -> tuple[np.floating[Any], SquaredErrorCache]:
+        """As `forward`, for what `check` lets pass."""
+        dense = target if target.dtype.kind == "f" else one_hot(target, output)
+        divisor = len(output) if self.reduction == "mean" else 1
         return reduce(squared_error(output, dense), divisor), SquaredErrorCache(output - dense, divisor)
 
     def backward(self, cache: SquaredErrorCache) -> Array:
@@ -169,9 +182,17 @@ class CrossEntropy:
         TypeError, ValueError
             For another rank or dtype, or a label outside 0 … K−1.
         """
+        self.check(output, target)
+        return self.unchecked(output, target)
+
+    def check(self, output: Array, target: NDArray[np.integer[Any]]) -> None:
+        """Raise what `forward` raises."""
         check_array("output", output)
         check_shape("output", output, ("N", "K"))
         check_labels(target, output)
+
+    def unchecked(self, output: Array, target: NDArray[np.integer[Any]]) -> tuple[np.floating[Any], CrossEntropyCache]:
+        """As `forward`, for what `check` lets pass."""
         losses, softmax = cross_entropy(output, target)
         divisor = len(output) if self.reduction == "mean" else 1
         return reduce(losses, divisor), CrossEntropyCache(softmax, target, divisor)

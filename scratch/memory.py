@@ -1,8 +1,14 @@
-"""What the C library does with memory that is freed."""
+"""Where large arrays lie: what the C library does with memory that is freed, and memory in large pages."""
+
+import contextlib
+import mmap
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-_MOST = (32 << 20) - (64 << 10)  # bytes: the threshold rises to 32 MiB at most
+_MOST: Final = (32 << 20) - (64 << 10)  # bytes: the threshold rises to 32 MiB at most
+_PAGES: Final = 4 << 20  # bytes: what is asked for at once, two large pages
 
 
 def keep_memory() -> None:
@@ -14,3 +20,15 @@ def keep_memory() -> None:
     one large block, never written to, is made and freed here. Other C libraries take no notice.
     """
     np.empty(_MOST, np.uint8)
+
+
+def in_large_pages(size: int) -> NDArray[np.uint8]:
+    """At least so many bytes of zeroed memory, in pages of 2 MiB where the system has them.
+
+    Of 4 KiB, the usual size, a network's arrays take more pages than the processor remembers the places of.
+    """
+    memory = mmap.mmap(-1, -(-size // _PAGES) * _PAGES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        with contextlib.suppress(OSError):  # a kernel without them
+            memory.madvise(mmap.MADV_HUGEPAGE)
+    return np.frombuffer(memory, np.uint8)

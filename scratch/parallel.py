@@ -10,17 +10,17 @@ from typing import Any, Final, Self
 from threadpoolctl import ThreadpoolController
 
 from scratch import batch
-from scratch.batch import Masks, Pass
 from scratch.capture import quickened
 from scratch.memory import keep_memory
 from scratch.module import Sequential, Shape
+from scratch.passes import Masks, Pass
 from scratch.validation import Array, check_array, check_count
 from scratch.worker import TASKS, Worker
 
 _CACHED: Final = 9 << 16
 """Numbers in the layers' outputs for one piece of a batch: of more, too few are in the cache when they are used."""
 
-_WORTH: Final = 1
+_WORTH: Final = 3
 """Numbers in the outputs of a part for each parameter: with fewer, carrying gradients about takes what parts save."""
 
 

@@ -27,6 +27,11 @@ class Calls:
     ------
     NotTraceableError
         If what it computes depends on numbers in more than NumPy's calls.
+
+    Attributes
+    ----------
+    outputs:
+        Where the results are put, by name; only to be read.
     """
 
     def __init__(self, tape: Tape, function: Callable[..., Arrays], like: Sequence[NDArray[Any]]) -> None:
@@ -37,8 +42,8 @@ class Calls:
         finally:
             self._calls = tape.cut()  # what a refused function has left behind is not the next one's
         self._held = list(outputs.values())  # or their memory would be free for what is recorded next
-        self._outputs = {name: plain(array) for name, array in outputs.items()}
-        for array in self._outputs.values():
+        self.outputs = {name: plain(array) for name, array in outputs.items()}
+        for array in self.outputs.values():
             array.flags.writeable = False
 
     def __call__(self, *inputs: NDArray[Any]) -> dict[str, NDArray[Any]]:
@@ -51,11 +56,7 @@ class Calls:
             np.copyto(place, array)
         for call in self._calls:
             call()
-        return dict(self._outputs)
-
-    def fits(self, *inputs: Any) -> bool:
-        """Whether these are arrays of the same form."""
-        return all(map(is_plain, inputs)) and list(map(form, inputs)) == list(map(form, self._places))
+        return dict(self.outputs)
 
     def check(self, function: Callable[..., Arrays]) -> None:
         """Raise `NotTraceableError` unless the function itself returns the same bits, for other numbers than before."""
@@ -83,7 +84,7 @@ def drawn(like: Sequence[NDArray[Any]], seed: int) -> list[NDArray[Any]]:
     arrays = [np.empty_like(array, subok=False) for array in like]
     for array in arrays:
         normal = rng.standard_normal(array.shape)
-        array[...] = normal > 0 if array.dtype == np.bool_ else normal
+        array[...] = normal if array.dtype.kind == "f" else normal > 0  # labels are 0 or 1, of which there are two
     return arrays
 
 

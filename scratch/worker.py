@@ -17,11 +17,12 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from scratch import batch
-from scratch.capture import quickened
+from scratch.capture import modules, quickened
 from scratch.channel import Channel
 from scratch.exchange import Exchange, nameless, put, room
 from scratch.memory import keep_memory
 from scratch.module import Sequential
+from scratch.passes import Pass
 from scratch.validation import Array
 
 TASKS: Final[Mapping[str, Callable[..., Any]]] = {"gradients": batch.gradients, "predict": batch.predict}
@@ -113,7 +114,7 @@ class Worker:
             raise _not_copied(outcome.error)
         if outcome.error is not None:
             raise outcome.error
-        if isinstance(outcome.result, batch.Pass):
+        if isinstance(outcome.result, Pass):
             return outcome.result._replace(grads=self._exchange.grads)
         return outcome.result
 
@@ -161,24 +162,35 @@ def serve(channel: Channel, memory: int) -> None:
                 continue
             if net is None:
                 net = copy.deepcopy(message)  # what was received lies in the channel's memory
-                quick, exchange = quickened(net), Exchange(net.parameters(), memory)
+                exchange = Exchange(net.parameters(), memory)
+                move(net, exchange.params)
+                quick = quickened(net)
                 channel.send(Outcome())
             else:
                 channel.send(_outcome(net, quick, exchange, *message))
+
+
+def move(net: Sequential, places: Mapping[str, Array]) -> None:
+    """Have the parameters of a network lie in other memory; those that are no attributes of a layer stay."""
+    moved = {id(array): places[name] for name, array in net.parameters().items()}
+    for module in modules(net):
+        vars(module).update({name: moved[id(value)] for name, value in vars(module).items() if id(value) in moved})
 
 
 def _outcome(
     net: Sequential, quick: Any, exchange: Exchange, task: str, arguments: Any, keywords: Any, reports: Any
 ) -> Outcome:
     """What comes of a task, with floating-point errors reported as in the process that asks."""
-    put(exchange.params, net.parameters(), "the parameters are not those of the network that was given")
+    for name, array in net.parameters().items():
+        if array is not exchange.params[name]:
+            np.copyto(array, exchange.params[name])
     with warnings.catch_warnings(record=True) as caught, np.errstate(**reports):
         warnings.simplefilter("always")  # which of them count is for the process that asks to say
         try:
             result, error = TASKS[task](quick, *arguments, **keywords), None
         except Exception as raised:
             result, error = None, _sendable(raised)
-        if isinstance(result, batch.Pass):
+        if isinstance(result, Pass):
             try:
                 put(result.grads, exchange.grads, "gradients do not fit the parameters")
                 result = result._replace(grads={})
