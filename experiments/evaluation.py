@@ -18,7 +18,7 @@ from experiments.data import Dataset, Split
 from experiments.description import result
 from experiments.errors import UserError
 from experiments.invocation import command
-from experiments.networks import data_shape, inputs
+from experiments.networks import data_shape, predict
 from experiments.resuming import check_data
 from experiments.summary import loss_text, print_json, print_table
 from experiments.terminal import plain_table, screen
@@ -136,7 +136,7 @@ def _checkpoints(
 
 def _evaluate(backend: Backend, file: str, checkpoint: Checkpoint, dataset: Dataset, config: TrainConfig) -> Evaluation:
     def measure(split: Split) -> tuple[float, float]:
-        outputs = backend.predict(inputs(config, split.images))
+        outputs = predict(config, backend, split.images)
         return backend.loss(outputs, split.labels), metrics.error_rate(outputs, split.labels)
 
     backend.load_parameters(checkpoint.params)

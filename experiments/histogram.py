@@ -5,10 +5,11 @@ TensorBoard's own, a tenth of the value. An epoch's end shows some millions of a
 the time that `numpy.histogram` takes with TensorBoard's bins.
 """
 
+import math
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 Array = NDArray[np.floating[Any]]
 
@@ -40,39 +41,60 @@ class Histogram(NamedTuple):
     counts: NDArray[np.int64]
 
 
-def histogram(values: Array) -> Histogram:
-    """Count finite numbers.
+class Tally:
+    """Counts finite numbers that come in several arrays, such as a layer's outputs for some images after the other.
 
     Parameters
     ----------
-    values:
-        float32 or float64, any shape and order in memory, at least one; all of them finite.
+    dtype:
+        Of the numbers: float32 or float64.
 
     Raises
     ------
     TypeError
         For another dtype.
     """
-    if values.dtype not in _LAYOUT:
-        raise TypeError(f"values: got dtype {values.dtype}, expected float32 or float64")
-    unsigned, shift = _LAYOUT[values.dtype]
-    flat = values.ravel(order="K")  # in the order of memory: what lies together is not copied
-    keys = 1 << (8 * values.itemsize - 1 - shift)  # of one sign
-    found = np.zeros(2 * keys, np.int64)
-    total = squares = 0.0
-    for first in range(0, flat.size, _BLOCK):
-        block = flat[first : first + _BLOCK]
-        found += np.bincount((block.view(unsigned) >> shift).astype(np.intp), minlength=2 * keys)
-        precise = block.astype(np.float64, copy=False)
-        total += float(precise.sum())
-        squares += float(np.dot(precise, precise))
-    edges = (np.arange(keys + 1, dtype=unsigned) << shift).view(values.dtype)
-    # From the negative numbers of the greatest size up to zero, and on to the greatest positive one.
-    counts = np.concatenate([found[keys:][::-1], found[:keys]])
-    limits = np.concatenate([-edges[:keys][::-1], edges[1:]])
-    filled = counts > 0
-    begin, end = np.flatnonzero(filled)[[0, -1]]
-    shown = filled.copy()
-    shown[:-1] |= filled[1:]  # an empty bucket ends where a filled one begins
-    kept = begin + np.flatnonzero(shown[begin : end + 1])
-    return Histogram(float(flat.min()), float(flat.max()), total, squares, limits[kept], counts[kept])
+
+    def __init__(self, dtype: DTypeLike) -> None:
+        self._dtype = np.dtype(dtype)
+        if self._dtype not in _LAYOUT:
+            raise TypeError(f"dtype: got {self._dtype}, expected float32 or float64")
+        self._unsigned, self._shift = _LAYOUT[self._dtype]
+        self._keys = 1 << (8 * self._dtype.itemsize - 1 - self._shift)  # of one sign
+        self._found = np.zeros(2 * self._keys, np.int64)
+        self._low, self._high = math.inf, -math.inf
+        self._total = self._squares = 0.0
+
+    @property
+    def size(self) -> int:
+        """How many numbers have been counted."""
+        return int(self._found.sum())
+
+    def add(self, values: Array) -> None:
+        """Count an array's numbers, which are finite; any shape and order in memory. `TypeError` for another dtype."""
+        if values.dtype != self._dtype:
+            raise TypeError(f"values: got dtype {values.dtype}, expected {self._dtype}")
+        flat = values.ravel(order="K")  # in the order of memory: what lies together is not copied
+        for first in range(0, flat.size, _BLOCK):
+            block = flat[first : first + _BLOCK]
+            places = (block.view(self._unsigned) >> self._shift).astype(np.intp)
+            self._found += np.bincount(places, minlength=2 * self._keys)
+            precise = block.astype(np.float64, copy=False)
+            self._total += float(precise.sum())
+            self._squares += float(np.dot(precise, precise))
+            self._low = min(self._low, float(block.min()))
+            self._high = max(self._high, float(block.max()))
+
+    def histogram(self) -> Histogram:
+        """Return what has been counted: at least one number."""
+        keys, found = self._keys, self._found
+        edges = (np.arange(keys + 1, dtype=self._unsigned) << self._shift).view(self._dtype)
+        # From the negative numbers of the greatest size up to zero, and on to the greatest positive one.
+        counts = np.concatenate([found[keys:][::-1], found[:keys]])
+        limits = np.concatenate([-edges[:keys][::-1], edges[1:]])
+        filled = counts > 0
+        begin, end = np.flatnonzero(filled)[[0, -1]]
+        shown = filled.copy()
+        shown[:-1] |= filled[1:]  # an empty bucket ends where a filled one begins
+        kept = begin + np.flatnonzero(shown[begin : end + 1])
+        return Histogram(self._low, self._high, self._total, self._squares, limits[kept], counts[kept])

@@ -10,11 +10,14 @@ from numpy.typing import NDArray
 import scratch
 import torchref
 from experiments import data
+from experiments.backend import Backend
 from experiments.batches import batches
 from experiments.config import LeNet5Config, MlpConfig, TrainConfig
 from experiments.data import Dataset, Split
 
 Array = NDArray[np.floating[Any]]
+
+_BLOCK: Final = 1000  # images that are scaled at once
 
 _SCRATCH: Final[Mapping[str, Callable[[], scratch.Module]]] = {
     "tanh": scratch.Tanh,
@@ -79,6 +82,16 @@ def read(
     for chosen in batches(order, config.batch_size, start):
         pixels = split.images.take(chosen, axis=0)
         yield inputs(config, pixels, memory[: len(chosen)]), split.labels[chosen]
+
+
+def predict(config: TrainConfig, backend: Backend, images: NDArray[np.uint8]) -> Array:
+    """Return the outputs (N, K) of a backend for images (N, h, w).
+
+    These too are scaled some at a time: to find room for all of them took longer than to scale them in every epoch.
+    """
+    memory = np.empty((_BLOCK, *images.shape[1:]), config.dtype)
+    blocks = [images[first : first + _BLOCK] for first in range(0, len(images), _BLOCK)]
+    return np.concatenate([backend.predict(inputs(config, block, memory[: len(block)])) for block in blocks])
 
 
 def layer_sizes(config: MlpConfig, shape: DataShape) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ import contextlib
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
 from experiments.checksum import masked_crc32c
-from experiments.histogram import histogram
+from experiments.histogram import Tally
 
 Array = NDArray[np.floating[Any]]
 _LARGEST: Final = 1e20  # where the bins of TensorBoard's own writer end
@@ -54,21 +54,24 @@ class Board:
         shown = [Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]
         self._summary(Summary(value=shown), update)
 
-    def histograms(self, group: str, arrays: Mapping[str, Array], update: int) -> None:
-        """Write the distribution of each array as `group/<name>`.
+    def histograms(self, group: str, lots: Iterable[Mapping[str, Array]], update: int) -> None:
+        """Write the distribution of arrays as `group/<name>`; those of one name in several lots are counted together.
 
         Values that are not finite are left out, and those beyond 1e20, as in TensorBoard's own histograms.
         """
-        for name, array in arrays.items():
+        tallies: dict[str, Tally] = {}
+        for name, array in (item for lot in lots for item in lot.items()):
             shown = array
             if not (array.min(initial=0) > -_LARGEST and array.max(initial=0) < _LARGEST):  # or one is no number
                 shown = array[np.abs(array) < _LARGEST]
-            if shown.size:
-                found = histogram(shown)
+            tallies.setdefault(name, Tally(array.dtype)).add(shown)
+        for name, tally in tallies.items():
+            if tally.size:
+                found = tally.histogram()
                 proto = HistogramProto(
                     min=found.low,
                     max=found.high,
-                    num=shown.size,
+                    num=tally.size,
                     sum=found.total,
                     sum_squares=found.squares,
                     bucket_limit=found.limits.tolist(),

@@ -18,7 +18,7 @@ from experiments.errors import UserError
 from experiments.interrupt import Interrupt
 from experiments.lock import exclusive
 from experiments.metrics import cut_after, read_rows
-from experiments.networks import data_shape, inputs, read, title
+from experiments.networks import data_shape, read, title
 from experiments.nonfinite import find_nonfinite
 from experiments.schedule import learning_rate
 from experiments.summary import BackendResult, Parity, Summary, loss_text
@@ -148,7 +148,6 @@ class Training:
     def run(self) -> Summary:
         """Train from where the run stands to its last epoch, test, and judge."""
         config, train = self.config, self.dataset.train
-        validation = inputs(config, self.dataset.validation.images)
         with Interrupt() as interrupt:
             for epoch in range(self.done // self.per_epoch + 1, config.epochs + 1):
                 order = epoch_order(config.seed, epoch, len(train.labels))
@@ -169,7 +168,7 @@ class Training:
                     )
                     best = [False] * len(self.wings)
                     if batch == self.per_epoch:
-                        best = self._end_epoch(update, epoch, steps, validation)
+                        best = self._end_epoch(update, epoch, steps)
                     stop = interrupt.signal  # read once: what is saved and what is reported must be one decision
                     if batch == self.per_epoch or update % config.checkpoint_every == 0 or stop:
                         self._save(best)
@@ -180,9 +179,8 @@ class Training:
     def finish(self) -> Summary:
         """Open the test set, once per finished run, and write the summary."""
         test, epoch = self.dataset.test, self.config.epochs
-        images = inputs(self.config, test.images)
         results, predicted = zip(
-            *(wing.test(self.done, epoch, test.images, images, test.labels) for wing in self.wings), strict=True
+            *(wing.test(self.done, epoch, test.images, test.labels) for wing in self.wings), strict=True
         )
         found = None
         if self.lockstep:
@@ -239,12 +237,12 @@ class Training:
             )
         return steps
 
-    def _end_epoch(self, update: int, epoch: int, steps: list[Step], inputs: Array) -> list[bool]:
+    def _end_epoch(self, update: int, epoch: int, steps: list[Step]) -> list[bool]:
         """Validate, and say how the epoch went; return which backends are at their best so far."""
         validation = self.dataset.validation
         seconds = [wing.progress.seconds for wing in self.wings]
         best = [
-            wing.end_epoch(update, epoch, step, validation.images, inputs, validation.labels)
+            wing.end_epoch(update, epoch, step, validation.images, validation.labels)
             for wing, step in zip(self.wings, steps, strict=True)
         ]
         parts = []

@@ -1,10 +1,11 @@
 """One backend in training: its network, its files and its clock. In lockstep there are two of these."""
 
 import dataclasses
+import itertools
 import math
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from experiments.config import TrainConfig
 from experiments.errors import UserError
 from experiments.gallery import Gallery
 from experiments.layers import linked, stages
+from experiments.networks import inputs, predict
 from experiments.progress import Progress
 from experiments.runs import RunFolder
 from experiments.summary import BackendResult
@@ -23,6 +25,8 @@ from experiments.tensorboard import Board, table
 
 #: Settings that decide no result: columns that would only widen TensorBoard's table.
 NO_HPARAMS = frozenset({"data_dir", "log_every", "checkpoint_every", "threads"})
+_TRACED: Final = 256  # validation images whose activations are shown
+_LOT: Final = 64  # of them at once, to save memory: the outputs of all layers are kept
 HPARAM_METRICS = ("error/test", "loss/test", "error/validation", "loss/validation")
 
 
@@ -130,9 +134,7 @@ class Wing:
         if update == 1:
             self._gallery.connections(layers, trace, before, update)
 
-    def end_epoch(
-        self, update: int, epoch: int, step: Step, images: NDArray[np.uint8], inputs: Array, labels: Labels
-    ) -> bool:
+    def end_epoch(self, update: int, epoch: int, step: Step, images: NDArray[np.uint8], labels: Labels) -> bool:
         """Validate, and write what the epoch was like.
 
         Parameters
@@ -141,8 +143,8 @@ class Wing:
             Updates made so far; the epoch that they complete.
         step:
             Of its last update.
-        images, inputs, labels:
-            The validation set, as pixels and as network inputs.
+        images, labels:
+            The validation set.
 
         Returns
         -------
@@ -150,7 +152,7 @@ class Wing:
             Whether the validation error is the least so far.
         """
         progress, board = self.progress, self.board
-        outputs = self.backend.predict(inputs)
+        outputs = predict(self.config, self.backend, images)
         validation = {"loss": self.backend.loss(outputs, labels), "error": metrics.error_rate(outputs, labels)}
         train = {"loss": progress.loss / progress.images, "error": progress.wrong / progress.images}
         self.last_epoch = {
@@ -166,12 +168,15 @@ class Wing:
         board.scalars({f"{name}/validation": value for name, value in validation.items()}, update)
         params = self.backend.parameters()
         tables = self.backend.connections()
-        board.histograms("params", linked(params, tables), update)
-        board.histograms("grads", linked(step.grads, tables), update)
-        trace = self.backend.trace(inputs[:256])
+        board.histograms("params", [linked(params, tables)], update)
+        board.histograms("grads", [linked(step.grads, tables)], update)
+        traced = inputs(self.config, images[:_TRACED])
+        traces = (self.backend.trace(traced[first : first + _LOT]) for first in range(0, len(traced), _LOT))
+        trace = next(traces)
         layers = stages(trace, params)
         shown = {*layers, *layers.values()}
-        board.histograms("activations", {name: value for name, value in trace.items() if name in shown}, update)
+        lots = ({name: lot[name] for name in lot if name in shown} for lot in itertools.chain([trace], traces))
+        board.histograms("activations", lots, update)
         self._gallery.layers(images[0], layers, trace, params, update)
         scores = metrics.probabilities(outputs, self.config.loss)
         title = f"{self.backend.name}, validation, epoch {epoch}"
@@ -189,7 +194,7 @@ class Wing:
         return best
 
     def test(
-        self, update: int, epoch: int, images: NDArray[np.uint8], inputs: Array, labels: Labels
+        self, update: int, epoch: int, images: NDArray[np.uint8], labels: Labels
     ) -> tuple[dict[str, float], NDArray[np.int64]]:
         """Open the test set: once, when the run has finished.
 
@@ -198,13 +203,13 @@ class Wing:
         dict, ndarray
             Loss and error, and the class predicted for each image.
         """
-        outputs, board = self.backend.predict(inputs), self.board
+        outputs, board = predict(self.config, self.backend, images), self.board
         result = {"loss": self.backend.loss(outputs, labels), "error": metrics.error_rate(outputs, labels)}
         self.metrics.write({"kind": "test", "epoch": epoch, "update": update, **result})
         board.scalars({f"{name}/test": value for name, value in result.items()}, update)
         scores = metrics.probabilities(outputs, self.config.loss)
         board.precision_recall(labels, scores, update)
-        trace = self.backend.trace(inputs[:1000])
+        trace = self.backend.trace(inputs(self.config, images[:1000]))
         *_, penultimate, _ = stages(trace, self.backend.parameters()).values()
         board.embedding("embedding/penultimate", trace[penultimate], labels[:1000], images[:1000], update)
         predicted: Labels = outputs.argmax(axis=1)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from experiments.histogram import histogram
+from experiments.histogram import Histogram, Tally
 
 SAMPLES = {
     "normal": np.random.default_rng(0).standard_normal(100_000),
@@ -11,6 +11,14 @@ SAMPLES = {
     "one": np.array([-3.0]),
     "zeros": np.zeros(7),
 }
+
+
+def histogram(*arrays: np.ndarray) -> Histogram:
+    tally = Tally(arrays[0].dtype)
+    for array in arrays:
+        tally.add(array)
+    assert tally.size == sum(array.size for array in arrays)
+    return tally.histogram()
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -50,6 +58,17 @@ def test_the_order_in_memory_does_not_matter():
         assert other.limits.tolist() == first.limits.tolist()
 
 
+def test_arrays_are_counted_together():
+    values = SAMPLES["of all sizes"]
+    whole, parts = histogram(values), histogram(values[:3000].reshape(30, 100), values[:0], values[3000:])
+    assert parts.counts.tolist() == whole.counts.tolist()
+    assert parts.limits.tolist() == whole.limits.tolist()
+    assert (parts.low, parts.high) == (whole.low, whole.high) == (values.min(), values.max())
+    assert (parts.total, parts.squares) == pytest.approx((whole.total, whole.squares), rel=1e-12)
+
+
 def test_other_dtypes_are_refused():
-    with pytest.raises(TypeError, match="got dtype float16, expected float32 or float64"):
-        histogram(np.zeros(3, np.float16))
+    with pytest.raises(TypeError, match="dtype: got float16, expected float32 or float64"):
+        Tally(np.float16)
+    with pytest.raises(TypeError, match="values: got dtype float64, expected float32"):
+        Tally(np.float32).add(np.zeros(3))

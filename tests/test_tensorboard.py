@@ -214,13 +214,17 @@ def test_a_histogram_leaves_out_what_is_not_finite_and_an_empty_one_is_skipped(t
     board = Board(tmp_path)
     board.histograms(
         "params",
-        {"some": np.array([1.0, math.nan, -math.inf]), "none": np.full(3, math.nan), "huge": np.full(3, -1e200)},
+        [
+            {"some": np.array([1.0, math.nan, -math.inf]), "none": np.full(3, math.nan), "huge": np.full(3, -1e200)},
+            {"some": np.array([2.0, 3.0])},
+        ],
         1,
     )
     board.close()
     events = read(tmp_path)
     assert events.Tags()["histograms"] == ["params/some"]
-    assert events.Histograms("params/some")[0].histogram_value.num == 1
+    found = events.Histograms("params/some")[0].histogram_value
+    assert (found.num, found.min, found.max, found.sum) == (3, 1, 3, 6)
 
 
 def test_events_after_the_checkpoint_are_void_after_a_resumption(tmp_path):
