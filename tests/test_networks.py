@@ -187,6 +187,21 @@ def test_an_activation_object_may_stand_in_several_layers(wing: Any) -> None:
     assert names == ["fc1", "f1", "fc2", "f2", "fc3"]
 
 
+@pytest.mark.parametrize(
+    ("wing", "generator"), [(scratch, np.random.default_rng), (torchref, torch.Generator().manual_seed)]
+)
+def test_a_traced_pass_of_lenet5_is_the_pass_and_refuses_what_that_refuses(wing: Any, generator: Any) -> None:
+    net = wing.LeNet5(rng=generator(0))
+    x = np.random.default_rng(1).normal(size=(2, 1, 28, 28)).astype(np.float32)
+    images = x if wing is scratch else torch.from_numpy(x)
+    passed = net.forward(images)
+    *_, last = net.trace(images).values()
+    assert bool((last == (passed[0] if wing is scratch else passed)).all())
+    for refused in (net.forward, net.trace):
+        with pytest.raises(ValueError, match="shape"):
+            refused(images[:, :, :-1])
+
+
 def test_initialisers_draw_what_they_say(seed: int) -> None:
     ours = scratch.init.lecun_uniform((300, 200), rng=np.random.default_rng(seed), dtype=np.float64)
     theirs = torchref.init.lecun_uniform((300, 200), rng=torch.Generator().manual_seed(seed), dtype=torch.float64)
