@@ -1,5 +1,6 @@
 """What every test shares: the harness's seed, given on the command line and printed, and quiet thread pools."""
 
+import gc
 import signal
 import sys
 from collections.abc import Iterator
@@ -13,9 +14,41 @@ torch.set_num_threads(1)
 
 DEFAULT_SEED = 20201219  # the date on the lecture's title page
 
+# What these files test lies in `experiments`, or is the whole of the oracle at once. No line of `scratch` or `torchref`
+# is run by them alone, and to trace what they run takes a quarter of their time.
+UNTRACED = (
+    "bench",
+    "cli",
+    "course",
+    "documents",
+    "dropout",
+    "evaluation",
+    "lecture",
+    "lenet5",
+    "parity",
+    "parts",
+    "peers",
+    "resume",
+    "schedule",
+    "tensorboard",
+    "training",
+)
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--harness-seed", type=int, default=DEFAULT_SEED, help="seed of the shared harness")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.stem.removeprefix("test_").startswith(UNTRACED):
+            item.add_marker("no_cover")
+
+
+def pytest_collection_finish() -> None:
+    """What is there before the first test stays: it is not looked through whenever garbage is collected."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_report_header(config: pytest.Config) -> str:
