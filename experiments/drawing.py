@@ -88,8 +88,8 @@ class Sheet:
             self.text(x + _RAMP + 6, y + share * height, text, _SCALE_NUMBER, "lm")
 
     def picture(self) -> Picture:
-        """Return what has been drawn, (height, width, 3)."""
-        return np.asarray(self._image).copy()
+        """Return what has been drawn, (height, width, 3), read-only."""
+        return np.asarray(self._image)
 
 
 def signed(values: Array, end: float) -> Picture:

@@ -132,16 +132,17 @@ def saturation(activation: str, outputs: Array) -> float:
     """
     match activation:
         case "tanh" | "lecun-tanh":
-            saturated = np.square(outputs) > (1 - SATURATED) * AMPLITUDE[activation] ** 2
+            end = outputs.dtype.type(AMPLITUDE[activation] * math.sqrt(1 - SATURATED))
+            saturated = np.count_nonzero(outputs > end) + np.count_nonzero(outputs < -end)
         case "logistic":
-            saturated = outputs * (1 - outputs) < SATURATED / 4
+            saturated = np.count_nonzero(outputs * (1 - outputs) < SATURATED / 4)
         case "relu":
-            saturated = ~(outputs > 0)
+            saturated = np.count_nonzero(~(outputs > 0))
         case "identity":
-            return 0.0
+            saturated = 0
         case _:
             raise ValueError(f"activation: expected a name of the command line, got {activation!r}")
-    return float(np.count_nonzero(saturated)) / outputs.size
+    return float(saturated) / outputs.size
 
 
 class MetricsFile:

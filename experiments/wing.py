@@ -51,6 +51,7 @@ class Wing:
         self.backend = backend
         self.folder = folder
         self.config = config
+        self._hash = config.hash()
         self.progress = Progress()
         self.checkpoints = Checkpoints(folder.checkpoints)
         self.last_epoch: metrics.Row = {}
@@ -260,7 +261,7 @@ class Wing:
                 update=update,
                 epoch=update // per_epoch,
                 batch=update % per_epoch,
-                config_hash=self.config.hash(),
+                config_hash=self._hash,
                 params=params,
                 optimizer=self.backend.state(),
                 progress=dataclasses.asdict(self.progress),
