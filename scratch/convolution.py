@@ -122,7 +122,8 @@ def masked(weight: Array, connections: NDArray[np.bool_] | None) -> Array:
     """m[o, c] · w[o, c, …]: absent links times 0; without a table the weight itself."""
     if connections is None:
         return weight
-    return weight * connections.reshape(*connections.shape, *(1,) * (weight.ndim - 2))
+    links = np.broadcast_to(connections.reshape(*connections.shape, *(1,) * (weight.ndim - 2)), weight.shape)
+    return weight * links.astype(weight.dtype)  # a product with booleans takes several times as long
 
 
 def initial_weight(
