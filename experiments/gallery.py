@@ -135,10 +135,10 @@ class Gallery:
             yield lambda name, tag, picture: encoded.append(
                 (name, tag, picture, pool.submit(figures.encode_png, picture))
             )
-        for name, tag, picture, png in encoded:
+        for name, _, _, png in encoded:
             (self._folder / f"{name}.png").write_bytes(png.result())
-            if update is not None:
-                self._board.image(tag, png.result(), picture.shape, update)
+        if update is not None:
+            self._board.images({tag: (png.result(), picture.shape) for _, tag, picture, png in encoded}, update)
 
 
 def _names(stages: Mapping[str, str], layer: str) -> tuple[str, str]:

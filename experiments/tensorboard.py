@@ -61,10 +61,9 @@ class Board:
         """
         tallies: dict[str, Tally] = {}
         for name, array in (item for lot in lots for item in lot.items()):
-            shown = array
-            if not (array.min(initial=0) > -_LARGEST and array.max(initial=0) < _LARGEST):  # or one is no number
-                shown = array[np.abs(array) < _LARGEST]
-            tallies.setdefault(name, Tally(array.dtype)).add(shown)
+            few = not (array.min(initial=0) > -_LARGEST and array.max(initial=0) < _LARGEST)  # or one is no number
+            tallies.setdefault(name, Tally(array.dtype)).add(array[np.abs(array) < _LARGEST] if few else array)
+        shown = []
         for name, tally in tallies.items():
             if tally.size:
                 found = tally.histogram()
@@ -77,13 +76,16 @@ class Board:
                     bucket_limit=found.limits.tolist(),
                     bucket=found.counts.tolist(),
                 )
-                self._summary(Summary(value=[Summary.Value(tag=f"{group}/{name}", histo=proto)]), update)
+                shown.append(Summary.Value(tag=f"{group}/{name}", histo=proto))
+        self._summary(Summary(value=shown), update)
 
-    def image(self, tag: str, png: bytes, shape: tuple[int, ...], update: int) -> None:
-        """Write an RGB picture of this shape (H, W, 3), already encoded as PNG."""
-        height, width, channels = shape
-        image = Summary.Image(height=height, width=width, colorspace=channels, encoded_image_string=png)
-        self._summary(Summary(value=[Summary.Value(tag=tag, image=image)]), update)
+    def images(self, pictures: Mapping[str, tuple[bytes, tuple[int, ...]]], update: int) -> None:
+        """Write RGB pictures by tag: each encoded as PNG, with its shape (H, W, 3)."""
+        shown = []
+        for tag, (png, (height, width, channels)) in pictures.items():
+            image = Summary.Image(height=height, width=width, colorspace=channels, encoded_image_string=png)
+            shown.append(Summary.Value(tag=tag, image=image))
+        self._summary(Summary(value=shown), update)
 
     def text(self, tag: str, markdown: str, update: int) -> None:
         """Write a text; TensorBoard renders Markdown."""
@@ -152,6 +154,7 @@ class Board:
             self._writer.close()
 
     def _summary(self, summary: Any, update: int | None = None) -> None:
+        """Write an event: what belongs together, for each is handed to the thread of the writer, which wants its turn."""
         self._writer._get_file_writer().add_summary(summary, update)
 
 

@@ -158,7 +158,7 @@ class Lab:
         file = io.BytesIO()
         Image.fromarray(pixels).save(file, "PNG", optimize=True)
         (self.figures / f"{name}.png").write_bytes(file.getvalue())
-        self.board("summary").image(f"figures/{name}", file.getvalue(), pixels.shape, 0)
+        self.board("summary").images({f"figures/{name}": (file.getvalue(), pixels.shape)}, 0)
 
 
 def svg(figure: Figure) -> str:
