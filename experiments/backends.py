@@ -40,7 +40,7 @@ class ScratchBackend:
         self.net = net
         self.criterion = criterion
         self.optimizer = optimizer
-        self._parallel = DataParallel(net, criterion, threads)
+        self._parallel = DataParallel(net, criterion, threads, lends=True)
 
     @classmethod
     def configured(cls, config: TrainConfig, shape: DataShape, rng: np.random.Generator | None = None) -> Self:

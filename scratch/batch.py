@@ -76,6 +76,8 @@ def check_samples(x: Array, target: Any, masks: Masks) -> None:
     for name, of_samples in {"target": target, **(masks or {})}.items():
         if not is_array(of_samples):
             raise TypeError(f"{name} is a {type(of_samples).__name__}, expected a NumPy array")
+        if of_samples.dtype.hasobject:
+            raise TypeError(f"{name} has dtype {of_samples.dtype}, expected numbers")
         if of_samples.shape[:1] != x.shape[:1]:
             raise ValueError(f"{name} has shape {of_samples.shape}, expected the {len(x)} samples of x")
 

@@ -7,17 +7,40 @@ import select
 import socket
 import struct
 import time
-from typing import Any, Final, Self
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
 
 from scratch.exchange import in_lines, nameless
+from scratch.recording import form
 
 _SPIN: Final = 0.002  # seconds of asking again and again before going to sleep: waking up takes some 50 microseconds
 _HEADER: Final = struct.Struct("<QQ")  # bytes of the pickle, bytes of the memory
+_AGAIN: Final = _HEADER.pack(0, 0)  # the same message and arrays of the same form, with other numbers in them
 _READ: Final = 1 << 16  # bytes that are asked for at once: most messages whole
 
 
+class Place(NamedTuple):
+    """Where an array lies in the memory."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    begin: int
+    strides: tuple[int, ...]
+
+    def within(self, memory: Any) -> NDArray[Any]:
+        """The array."""
+        return np.ndarray(self.shape, self.dtype, memory, self.begin, self.strides)
+
+
 class Channel:
-    """One end of a connection; `send` on the one is `receive` on the other.
+    """One end of a connection; `send` on the one is `receive` on the other, and the two take turns.
+
+    A training step says the same again and again, with other numbers. So a message that equals the last one, with
+    arrays of the same form, is not pickled: the arrays are copied to where the last ones were, and the other end is
+    told to look there.
 
     Parameters
     ----------
@@ -34,6 +57,10 @@ class Channel:
         self.connection = connection
         self._out: mmap.mmap | bytearray = bytearray()
         self._in: mmap.mmap | bytes = b""
+        self._said: Any = None
+        self._places: list[NDArray[Any]] = []
+        self._body = b""
+        self._heard: tuple[Any, list[NDArray[Any]]] | None = None
         self._readable = select.poll()  # unlike select() it does not mind how many files are open
         self._readable.register(connection, select.POLLIN)
 
@@ -42,10 +69,15 @@ class Channel:
         """The end whose descriptor was inherited."""
         return cls(socket.socket(fileno=descriptor))
 
-    def send(self, message: Any) -> None:
-        """Send an object; the arrays in it are copied into memory that the other end reads them from.
+    def send(self, message: Any, arrays: Sequence[NDArray[Any]] = ()) -> None:
+        """Send an object and arrays.
 
-        They stay there until the next `send`: the two ends have to take turns.
+        Parameters
+        ----------
+        message:
+            What can be pickled. If `==` says that it is the last one, it is not sent again.
+        arrays:
+            Of numbers, in any memory order, in which they arrive; without gaps.
 
         Raises
         ------
@@ -54,30 +86,36 @@ class Channel:
         ConnectionError
             If the other end is gone.
         """
-        buffers: list[pickle.PickleBuffer] = []
+        said = message, [form(array) for array in arrays]
+        if said == self._said:
+            for place, array in zip(self._places, arrays, strict=True):
+                np.copyto(place, array)
+            self.connection.sendall(_AGAIN)
+            return
+        self._said = None  # until it has been said
+        places, end = [], 0
+        for array in arrays:
+            places.append(Place(array.shape, array.dtype.str, end, np.empty_like(array).strides))
+            end += in_lines(array.nbytes)
         try:
-            body = pickle.dumps(message, protocol=5, buffer_callback=buffers.append)
+            body = pickle.dumps((message, places), protocol=5)
         except Exception as error:  # AttributeError, TypeError, or what a class of somebody else's raises
             raise pickle.PicklingError(str(error)) from error
-        views = [buffer.raw() for buffer in buffers]
-        places, end = [], 0
-        for view in views:
-            places.append((end, view.nbytes))
-            end += in_lines(view.nbytes)
-        body = pickle.dumps((places, body))
-        message = _HEADER.pack(len(body), max(end, len(self._out))) + body
         descriptors = self._make_room(end)
         try:
-            for (begin, size), view in zip(places, views, strict=True):
-                self._out[begin : begin + size] = view
-            sent = socket.send_fds(self.connection, [message], descriptors)
+            self._places = [place.within(self._out) for place in places]
+            for place, array in zip(self._places, arrays, strict=True):
+                np.copyto(place, array)
+            head = _HEADER.pack(len(body), len(self._out)) + body
+            sent = socket.send_fds(self.connection, [head], descriptors)
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
-        self.connection.sendall(message[sent:])
+        self.connection.sendall(head[sent:])
+        self._said = said
 
-    def receive(self) -> Any:
-        """Return the next object. Its arrays are read-only, and those of the next one will overwrite them.
+    def receive(self) -> tuple[Any, list[NDArray[Any]]]:
+        """Return the next object and its arrays, which are read-only; those of the next one will overwrite them.
 
         Raises
         ------
@@ -87,21 +125,23 @@ class Channel:
             If the object cannot be made here, such as one of a class that cannot be imported; the next one can.
         """
         self._wait()
-        message, descriptors, _, _ = socket.recv_fds(self.connection, _READ, 1)
-        if not message:
+        head, descriptors, _, _ = socket.recv_fds(self.connection, _READ, 1)
+        if not head:
             raise EOFError("the other end of the channel is closed")
-        message = self._completed(message, _HEADER.size)
-        size, room = _HEADER.unpack_from(message)
-        for descriptor in descriptors:
-            self._in = mmap.mmap(descriptor, room, prot=mmap.PROT_READ)
-            os.close(descriptor)
-        message = self._completed(message, _HEADER.size + size)
-        places, body = pickle.loads(memoryview(message)[_HEADER.size :])
-        memory = memoryview(self._in)
-        try:
-            return pickle.loads(body, buffers=[memory[begin : begin + length] for begin, length in places])
-        except Exception as error:  # AttributeError, ImportError, or what a class of somebody else's raises
-            raise pickle.UnpicklingError(str(error)) from error
+        if head != _AGAIN:
+            head = self._completed(head, _HEADER.size)
+            size, room = _HEADER.unpack_from(head)
+            for descriptor in descriptors:
+                self._in = mmap.mmap(descriptor, room, prot=mmap.PROT_READ)
+                os.close(descriptor)
+            self._heard, self._body = None, self._completed(head, _HEADER.size + size)[_HEADER.size :]
+        if self._heard is None:
+            try:
+                message, places = pickle.loads(self._body)
+            except Exception as error:  # AttributeError, ImportError, or what a class of somebody else's raises
+                raise pickle.UnpicklingError(str(error)) from error
+            self._heard = message, [place.within(self._in) for place in places]
+        return self._heard
 
     def close(self) -> None:
         """Close this end."""
@@ -117,12 +157,13 @@ class Channel:
 
     def _completed(self, begun: bytes, size: int) -> bytes:
         """A message of which something has come, read on until so many bytes are there."""
-        while len(begun) < size:
-            more = self.connection.recv(size - len(begun))
-            if not more:
+        parts, missing = [begun], size - len(begun)
+        while missing > 0:
+            parts.append(self.connection.recv(missing))
+            if not parts[-1]:
                 raise EOFError("the other end of the channel was closed in the middle of a message")
-            begun += more
-        return begun
+            missing -= len(parts[-1])
+        return b"".join(parts)
 
     def _wait(self) -> None:
         """Return when there is something to read: at once if it comes soon, else after sleeping."""

@@ -20,7 +20,7 @@ from scratch.worker import TASKS, Worker
 _CACHED: Final = 9 << 16
 """Numbers in the layers' outputs for one piece of a batch: of more, too few are in the cache when they are used."""
 
-_WORTH: Final = 3
+_WORTH: Final = 2
 """Numbers in the outputs of a part for each parameter: with fewer, carrying gradients about takes what parts save."""
 
 
@@ -40,6 +40,8 @@ class DataParallel:
         A network, and a loss of `scratch.loss`. The parameters may change from call to call, the layers may not.
     threads:
         How many cores, at least 1. With 1, or on a system without Unix sockets, no process is started.
+    lends:
+        Whether gradients may be lent instead of copied: read-only, and overwritten by the next call.
 
     Raises
     ------
@@ -52,13 +54,14 @@ class DataParallel:
     Source: 批量学习. The name is torch's; a twin there is not, for torch's operations have threads of their own.
     """
 
-    def __init__(self, net: Sequential, criterion: Any, threads: int = 1) -> None:
+    def __init__(self, net: Sequential, criterion: Any, threads: int = 1, *, lends: bool = False) -> None:
         if not isinstance(net, Sequential):
             raise TypeError(f"net is a {type(net).__name__}, expected a Sequential")
         self.net = net
         self.criterion = criterion
         self._quick = quickened(net)
         self.threads = check_count("threads", threads)
+        self.lends = lends
         self._workers: list[Worker] = []
         self._turns = threading.Lock()  # until the answers, which the next ones overwrite, have been added up
         self._blas = ThreadpoolController().select(user_api="blas")
@@ -81,16 +84,17 @@ class DataParallel:
         """
         parts, pieces = self._parts(x)
         batch.check_samples(x, target, masks)
-        calls = [(self.criterion, x[part], target[part], batch.take(masks, part)) for part in parts]
+        arrays = [x, target, *(masks or {}).values()]
+        names = None if masks is None else tuple(masks)
         with self._turns:
-            passes = self._share("gradients", calls, of=len(x), pieces=pieces)
-            return batch.add(passes) if len(passes) > 1 or pieces > 1 else batch.kept(passes[0])
+            passes = self._share("gradients", parts, arrays, names=names, of=len(x), pieces=pieces)
+            return batch.add(passes) if len(passes) > 1 or pieces > 1 or self.lends else batch.kept(passes[0])
 
     def predict(self, x: Array) -> Array:
         """The output of the network (N, …)."""
         parts, pieces = self._parts(x)
         with self._turns:
-            return batch.join(self._share("predict", [(x[part],) for part in parts], pieces=pieces))
+            return batch.join(self._share("predict", parts, [x], pieces=pieces))
 
     def plan(self, x: Array) -> list[list[slice]]:
         """Which samples go through the network at once: for each part of the batch its pieces, in their order."""
@@ -129,17 +133,17 @@ class DataParallel:
             self._numbers[shape] = sum(map(math.prod, self.net.shapes(shape).values()))
         return self._numbers[shape]
 
-    def _share(self, task: str, calls: Sequence[tuple[Any, ...]], **keywords: Any) -> list[Any]:
-        """What the task returns for each call; the first is done in this process, while the others do theirs."""
-        others = calls[1:]
+    def _share(self, task: str, parts: Sequence[slice], arrays: Sequence[Array], **keywords: Any) -> list[Any]:
+        """What the task returns for each part; the first is done in this process, while the others do theirs."""
+        first, *others = [[array[part] for array in arrays] for part in parts]
         while len(self._workers) < len(others):
             self._workers.append(Worker(self.net))
         try:
-            for worker, arguments in zip(self._workers, others, strict=False):
-                worker.ask(task, self.net.parameters(), *arguments, **keywords)
+            for worker, own in zip(self._workers, others, strict=False):
+                worker.ask(task, self.net.parameters(), self.criterion, own, **keywords)
             with self._limited(1 if others else self.threads):
-                first = TASKS[task](self._quick, *calls[0], **keywords)
-            return [first, *(worker.answer() for worker, _ in zip(self._workers, others, strict=False))]
+                result = TASKS[task](self._quick, self.criterion, *first, **keywords)
+            return [result, *(worker.answer() for worker, _ in zip(self._workers, others, strict=False))]
         except BaseException:
             self.close()  # an answer that nobody has taken would be the next one's
             raise

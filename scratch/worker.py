@@ -1,7 +1,6 @@
 """Another process that computes with a network of its own: the handle on it, and what runs in it."""
 
 import contextlib
-import copy
 import os
 import pickle
 import socket
@@ -12,7 +11,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 
@@ -25,20 +24,26 @@ from scratch.module import Sequential
 from scratch.passes import Pass
 from scratch.validation import Array
 
-TASKS: Final[Mapping[str, Callable[..., Any]]] = {"gradients": batch.gradients, "predict": batch.predict}
-"""What a process can be asked to do; the first argument is its network."""
+
+def gradients(
+    net: batch.Network, criterion: Any, x: Array, target: Any, *drops: Any, names: Sequence[str] | None, **keywords: int
+) -> Pass:
+    """`batch.gradients`, with the masks behind the target and their names by themselves; None for no masks."""
+    masks = None if names is None else dict(zip(names, drops, strict=True))
+    return batch.gradients(net, criterion, x, target, masks, **keywords)
+
+
+def predict(net: batch.Network, _: Any, x: Array, **keywords: int) -> Array:
+    """`batch.predict`."""
+    return batch.predict(net, x, **keywords)
+
+
+TASKS: Final[Mapping[str, Callable[..., Any]]] = {"gradients": gradients, "predict": predict}
+"""What a process can be asked to do, with its network, something that is pickled, and arrays."""
 
 
 class WorkerEndedError(RuntimeError):
     """A process ended, or was ended, that was to compute a part of a batch."""
-
-
-class Outcome(NamedTuple):
-    """What a task returned, or the error that it raised, and the warnings that it gave."""
-
-    result: Any = None
-    error: Exception | None = None
-    warned: Sequence[Warning] = ()
 
 
 class Worker:
@@ -86,16 +91,30 @@ class Worker:
             self.close()
             raise
 
-    def ask(self, task: str, params: Mapping[str, Array], *arguments: Any, **keywords: Any) -> None:
+    def ask(
+        self, task: str, params: Mapping[str, Array], criterion: Any, arrays: Sequence[Any], **keywords: Any
+    ) -> None:
         """Have one of `TASKS` done with these parameters; `answer` has to be called before the next is asked.
+
+        Parameters
+        ----------
+        task, params:
+            Which, and the parameters by name.
+        criterion, arrays, keywords:
+            What the task needs: something that can be pickled, arrays of numbers, and what `==` compares.
 
         Raises
         ------
-        TypeError, WorkerEndedError
-            If an argument cannot be copied into the process; if the process has ended.
+        TypeError, ValueError, WorkerEndedError
+            If something cannot be copied into the process; if the parameters are others than when it was started; if
+            the process has ended.
         """
         put(params, self._exchange.params, "the parameters are not those of the network that was given")
-        self._send((task, arguments, keywords, np.geterr()))
+        try:
+            pickled = pickle.dumps(criterion)  # what has changed within shows in the bytes
+        except Exception as error:  # AttributeError, TypeError, or what a class of somebody else's raises
+            raise _not_copied(error) from error
+        self._send((task, pickled, keywords, np.geterr()), arrays)
 
     def answer(self) -> Any:
         """Return what the task returned, or raise what it raised. Arrays are read-only, until the next `answer`.
@@ -103,28 +122,29 @@ class Worker:
         Warnings that the task gave are given here. Raises `TypeError` and `WorkerEndedError` as `ask` does.
         """
         try:
-            outcome: Outcome = self._channel.receive()
-        except (EOFError, ConnectionError) as error:
-            raise self._ended() from error
-        except pickle.UnpicklingError as error:
-            raise _not_copied(error) from error
-        for warned in outcome.warned:
-            warnings.warn(warned, stacklevel=2)
-        if isinstance(outcome.error, pickle.UnpicklingError):
-            raise _not_copied(outcome.error)
-        if outcome.error is not None:
-            raise outcome.error
-        if isinstance(outcome.result, Pass):
-            return outcome.result._replace(grads=self._exchange.grads)
-        return outcome.result
+            (kind, error, warned), arrays = self._channel.receive()
+        except (EOFError, ConnectionError) as ended:
+            raise self._ended() from ended
+        except pickle.UnpicklingError as strange:
+            raise _not_copied(strange) from strange
+        for warning in warned:
+            warnings.warn(warning, stacklevel=2)
+        if isinstance(error, pickle.UnpicklingError):
+            raise _not_copied(error)
+        if error is not None:
+            raise error
+        if kind == "Pass":
+            value: Any = arrays[0][()]
+            return Pass(value, arrays[1], self._exchange.grads)
+        return arrays[0] if arrays else None
 
     def close(self) -> None:
         """End the process, whatever it is doing."""
         self._end()
 
-    def _send(self, message: Any) -> None:
+    def _send(self, message: Any, arrays: Sequence[Array] = ()) -> None:
         try:
-            self._channel.send(message)
+            self._channel.send(message, arrays)
         except pickle.PicklingError as error:
             raise _not_copied(error) from error
         except ConnectionError as error:
@@ -143,7 +163,7 @@ def _end(channel: Channel, process: subprocess.Popen[bytes]) -> None:
     channel.close()
 
 
-def _not_copied(error: pickle.PickleError) -> TypeError:
+def _not_copied(error: Exception) -> TypeError:
     return TypeError(
         f"the network, the loss or what they get cannot be copied into another process: {error}; define their classes "
         "in a module that can be imported, or use threads=1"
@@ -156,18 +176,18 @@ def serve(channel: Channel, memory: int) -> None:
     with contextlib.suppress(EOFError, ConnectionError):
         while True:
             try:
-                message = channel.receive()
+                message, arrays = channel.receive()
             except pickle.UnpicklingError as error:
-                channel.send(Outcome(error=error))
+                channel.send((None, error, ()))
                 continue
             if net is None:
-                net = copy.deepcopy(message)  # what was received lies in the channel's memory
+                net = message
                 exchange = Exchange(net.parameters(), memory)
                 move(net, exchange.params)
                 quick = quickened(net)
-                channel.send(Outcome())
+                channel.send((None, None, ()))
             else:
-                channel.send(_outcome(net, quick, exchange, *message))
+                channel.send(*_outcome(net, quick, exchange, arrays, *message))
 
 
 def move(net: Sequential, places: Mapping[str, Array]) -> None:
@@ -178,25 +198,35 @@ def move(net: Sequential, places: Mapping[str, Array]) -> None:
 
 
 def _outcome(
-    net: Sequential, quick: Any, exchange: Exchange, task: str, arguments: Any, keywords: Any, reports: Any
-) -> Outcome:
-    """What comes of a task, with floating-point errors reported as in the process that asks."""
+    net: Sequential,
+    quick: Any,
+    exchange: Exchange,
+    arrays: Sequence[Array],
+    task: str,
+    criterion: bytes,
+    keywords: Any,
+    reports: Any,
+) -> tuple[Any, list[Any]]:
+    """What comes of a task: its kind, the error if there was one, warnings; and arrays.
+
+    Floating-point errors are reported as in the process that asks.
+    """
     for name, array in net.parameters().items():
         if array is not exchange.params[name]:
             np.copyto(array, exchange.params[name])
     with warnings.catch_warnings(record=True) as caught, np.errstate(**reports):
         warnings.simplefilter("always")  # which of them count is for the process that asks to say
+        kind, error, results = None, None, []
         try:
-            result, error = TASKS[task](quick, *arguments, **keywords), None
-        except Exception as raised:
-            result, error = None, _sendable(raised)
-        if isinstance(result, Pass):
-            try:
+            result = TASKS[task](quick, pickle.loads(criterion), *arrays, **keywords)
+            if isinstance(result, Pass):
                 put(result.grads, exchange.grads, "gradients do not fit the parameters")
-                result = result._replace(grads={})
-            except ValueError as raised:
-                result, error = None, _sendable(raised)
-    return Outcome(result, error, [warning.message for warning in caught if isinstance(warning.message, Warning)])
+                kind, results = "Pass", [np.asarray(result.value), result.output]
+            else:
+                results = [np.asarray(result)]
+        except Exception as raised:
+            error = _sendable(raised)
+    return (kind, error, tuple(one.message for one in caught if isinstance(one.message, Warning))), results
 
 
 def _sendable(error: Exception) -> Exception:
