@@ -154,7 +154,7 @@ class Board:
             self._writer.close()
 
     def _summary(self, summary: Any, update: int | None = None) -> None:
-        """Write an event: what belongs together, for each is handed to the thread of the writer, which wants its turn."""
+        """Write an event: what belongs together, for the thread of the writer takes a turn for each."""
         self._writer._get_file_writer().add_summary(summary, update)
 
 
