@@ -133,11 +133,11 @@ def saturation(activation: str, outputs: Array) -> float:
     match activation:
         case "tanh" | "lecun-tanh":
             end = outputs.dtype.type(AMPLITUDE[activation] * math.sqrt(1 - SATURATED))
-            saturated = np.count_nonzero(outputs > end) + np.count_nonzero(outputs < -end)
+            saturated = int(np.count_nonzero(outputs > end) + np.count_nonzero(outputs < -end))
         case "logistic":
-            saturated = np.count_nonzero(outputs * (1 - outputs) < SATURATED / 4)
+            saturated = int(np.count_nonzero(outputs * (1 - outputs) < SATURATED / 4))
         case "relu":
-            saturated = np.count_nonzero(~(outputs > 0))
+            saturated = int(np.count_nonzero(~(outputs > 0)))
         case "identity":
             saturated = 0
         case _:
