@@ -1,6 +1,7 @@
 """Pictures of what a network gets right and wrong: its confusion matrix, its worst mistakes.
 
-Each function returns an RGB picture as an array (H, W, 3), uint8.
+Each function returns an RGB picture as an array (H, W, 3), uint8. It is as wide as a card of TensorBoard, which shows
+others on its width by leaving out pixels: small letters would not survive it.
 """
 
 import struct
@@ -17,14 +18,14 @@ WORST: Final = 25
 
 _UP: Final = 2  # PNG's filter by the row above
 _BLUES: Final = np.rint(255 * colormaps["Blues"](np.linspace(0, 1, 256))[:, :3]).astype(np.uint8)
-_GRID: Final = 350  # side of a confusion matrix without its names
-_LEFT, _TOP = 70, 38  # where it begins
-_SHEET: Final = 444
-_LETTER: Final = 16
-_COUNT: Final = 13
-_CELL: Final = 108  # what an image and its caption take, from left to right
-_CAPTION: Final = 30  # below an image
-_TITLE: Final = 62
+_WIDTH: Final = 350
+_GRID: Final = 300  # side of a confusion matrix without its names
+_LEFT, _TOP = 45, 31  # where it begins
+_HEIGHT: Final = 376
+_LETTER: Final = 13
+_COUNT: Final = 11
+_CAPTION: Final = 24  # below an image
+_TITLE: Final = 66
 
 
 def encode_png(picture: Picture) -> bytes:
@@ -66,7 +67,7 @@ def confusion(counts: NDArray[np.int64], title: str) -> Picture:
     shades = np.sqrt(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))
     classes = len(counts)
     cell = _GRID // classes
-    sheet = Sheet(_SHEET, _SHEET)
+    sheet = Sheet(_WIDTH, _HEIGHT)
     sheet.tile(_LEFT, _TOP, _BLUES[np.rint(255 * shades).astype(np.intp)], cell)
     middles = [(index + 0.5) * cell for index in range(classes)]
     for (row, column), count in np.ndenumerate(counts):
@@ -75,11 +76,11 @@ def confusion(counts: NDArray[np.int64], title: str) -> Picture:
             sheet.text(_LEFT + middles[column], _TOP + middles[row], str(count), _COUNT, colour=colour)
     end = classes * cell
     for index, middle in enumerate(middles):
-        sheet.text(_LEFT - 10, _TOP + middle, str(index), _LETTER, "rm")
-        sheet.text(_LEFT + middle, _TOP + end + 14, str(index), _LETTER)
-    sheet.upright(24, _TOP + end / 2, "true", _LETTER)
-    sheet.text(_LEFT + end / 2, _TOP + end + 38, "predicted", _LETTER)
-    sheet.text(_LEFT + end / 2, _TOP - 18, title, _LETTER)
+        sheet.text(_LEFT - 8, _TOP + middle, str(index), _LETTER, "rm")
+        sheet.text(_LEFT + middle, _TOP + end + 12, str(index), _LETTER)
+    sheet.upright(14, _TOP + end / 2, "true", _LETTER)
+    sheet.text(_LEFT + end / 2, _TOP + end + 32, "predicted", _LETTER)
+    sheet.text(_LEFT + end / 2, _TOP - 16, title, _LETTER)
     return sheet.picture()
 
 
@@ -116,15 +117,16 @@ def misclassified(
     columns = int(np.ceil(np.sqrt(worst)))
     rows = max(1, -(-len(chosen) // columns))
     height, width = images.shape[1:]
-    factor = max(1, (_CELL - 24) // width)
+    cell = _WIDTH // columns
+    factor = max(1, (cell - 8) // width)
     pitch = height * factor + _CAPTION
-    sheet = Sheet(columns * _CELL, _TITLE + rows * pitch)
+    sheet = Sheet(_WIDTH, _TITLE + rows * pitch)
     for place, index in enumerate(chosen):
-        top, left = _TITLE + place // columns * pitch, place % columns * _CELL
-        sheet.tile(left + (_CELL - width * factor) // 2, top, 255 - images[index], factor, framed=False)
-        caption = f"{labels[index]} → {predicted[index]}  {scores[index, predicted[index]]:.0%}"
-        sheet.text(left + _CELL / 2, top + height * factor + 12, caption, _COUNT)
+        top, left = _TITLE + place // columns * pitch, place % columns * cell
+        sheet.tile(left + (cell - width * factor) // 2, top, 255 - images[index], factor, framed=False)
+        caption = f"{labels[index]}→{predicted[index]} {scores[index, predicted[index]]:.0%}"
+        sheet.text(left + cell / 2, top + height * factor + 9, caption, _COUNT)
     count = f"{len(wrong):,} of {len(labels):,} wrong" + (f", {len(chosen)} worst" if len(wrong) > len(chosen) else "")
-    sheet.text(columns * _CELL / 2, 20, title, _LETTER)
-    sheet.text(columns * _CELL / 2, 41, f"{count}: true → predicted, probability", _LETTER)
+    for line, text in enumerate((title, f"{count}:", "true → predicted, probability")):
+        sheet.text(_WIDTH / 2, 15 + 18 * line, text, _LETTER)
     return sheet.picture()

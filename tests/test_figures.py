@@ -217,7 +217,7 @@ def test_the_worst_errors_come_first_and_the_class_taken_is_named(boxes):
     images = np.zeros((4, 28, 28), np.uint8)
     # Squared error cuts its scores to [0, 1]: of the last one's equal shares it was the second that was taken.
     figures.misclassified(images, np.array([1, 0, 1, 2]), np.array([0, 2, 1, 1]), scores, "title")
-    assert [text for text, _ in boxes if text[-1] == "%"] == ["0 → 2  90%", "2 → 1  100%", "1 → 0  60%"]
+    assert [text for text, _ in boxes if text[-1] == "%"] == ["0→2 90%", "2→1 100%", "1→0 60%"]
     middles = [(left + right) / 2 for text, (left, _, right, _) in boxes if text[-1] == "%"]
     assert middles == sorted(middles)
 
@@ -226,13 +226,20 @@ def test_the_worst_errors_are_shown_as_they_are_dark_on_light():
     images = np.zeros((2, 28, 28), np.uint8)
     images[1, :, :14] = 255
     picture = figures.misclassified(images, np.array([0, 1]), np.array([0, 0]), np.eye(2), "")
-    assert count(picture, (0, 0, 0)) == 28 * 14 * 3**2, "the one that is wrong, three times as large"
+    assert count(picture, (0, 0, 0)) == 28 * 14 * 2**2, "the one that is wrong, twice as large"
 
 
 def test_a_confusion_matrix_counts_true_classes_in_rows():
     counts = figures.confusion_matrix(np.array([0, 0, 2, 1]), np.array([0, 1, 1, 1]), 3)
     assert counts.tolist() == [[1, 1, 0], [0, 1, 0], [0, 1, 0]]
-    assert figures.confusion(counts, "title").shape == (444, 444, 3)
+
+
+def test_pictures_of_errors_are_as_wide_as_the_card_that_shows_them():
+    scores = np.random.default_rng(0).dirichlet(np.ones(10), 100)
+    labels, predicted = np.arange(100) % 10, scores.argmax(axis=1)
+    counts = figures.confusion_matrix(labels, predicted, 10)
+    assert figures.confusion(counts, "title").shape[1] == 350
+    assert figures.misclassified(np.zeros((100, 28, 28), np.uint8), labels, predicted, scores, "").shape[1] == 350
 
 
 def test_a_cell_of_a_confusion_matrix_has_its_count_and_the_colour_of_its_share_of_the_row(boxes):
