@@ -27,8 +27,11 @@ from scratch.validation import Array
 _MOST: Final = 8
 """Passes that are kept, of different shapes: each holds the memory that it runs through."""
 
-_WORTH: Final = 1 << 17
-"""Parameters of the largest network that is captured: gradients are copied, which takes longer than a few calls."""
+_WORTH: Final = 1 << 20
+"""Parameters of the largest network that is captured: memory for their gradients is held for each shape."""
+
+_SMALL: Final = 1 << 17
+"""Numbers in the largest inputs that are: they are copied, which takes longer than what lies between a few calls."""
 
 _LOSSES: Final = (CrossEntropy, SquaredError)
 
@@ -104,7 +107,7 @@ class Captured:
         self, key: tuple[Any, ...], make: Callable[..., Arrays], inputs: Sequence[Any], *criterion: Any
     ) -> "_Recording | None":
         """What is recorded for inputs of this form; None if they are for the network itself."""
-        if not self._traceable or not all(is_plain(array) and array.size for array in inputs):
+        if not self._traceable or not all(is_plain(array) and 0 < array.size <= _SMALL for array in inputs):
             return None
         key = (*key, *map(form, inputs))
         found = self._recordings.get(key)
