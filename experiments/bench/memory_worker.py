@@ -119,7 +119,7 @@ def _scratch(state: dict[str, Array], threads: int) -> tuple[Step, Callable[[], 
 
     net, optimizer = scratch.LeNet5(), scratch.SGD(LEARNING_RATE)
     net.load_state_dict(state)
-    parts = DataParallel(net, scratch.CrossEntropy(), threads)
+    parts = DataParallel(net, scratch.CrossEntropy(), threads, lends=True)
 
     def step(images: Array, labels: Labels) -> float:
         value, _, grads = parts.gradients(images, labels)

@@ -20,7 +20,7 @@ class Steps:
         self.threads = threads
         self.images, self.labels = networks.batch(cell)
         self.net = networks.scratch_network(cell)
-        self.parts = DataParallel(self.net, scratch.CrossEntropy(), threads)
+        self.parts = DataParallel(self.net, scratch.CrossEntropy(), threads, lends=True)  # as `twice train` does
         self.optimizer = scratch.SGD(networks.LEARNING_RATE)
         self._result: Any = np.nan
         self.step = self._train if cell.mode == "train" else self._infer
