@@ -84,6 +84,7 @@ def conv2d_dx(dy: Array, weight: Array, size: Pair, stride: Pair, padding: Pair)
     if has_one_place(size, (kh, kw), padding):
         return linear_dx(dy[:, :, 0, 0], weight.reshape(len(weight), -1)).reshape(samples, channels, kh, kw)
     delta = rows_of(dy)
+    delta = delta if delta.flags.c_contiguous else delta.copy()  # for `windows`, which goes by its shape alone
     dcolumns = np.empty_like(dy, shape=(size[0] + 2 * padding[0], channels * kw, cols * samples), order="C")
     for first in range(stride[0]):  # of the input's rows, a stride apart: the same rows of the filter reach them
         taps = weight[:, :, first :: stride[0]]
