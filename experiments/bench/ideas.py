@@ -80,7 +80,7 @@ IDEAS: Final[dict[str, Idea]] = {
         _CONV,
     ),
     "b": Idea(
-        "input gradient by rows of the filter, folded in two steps",
+        "input gradient: a product for each row of the input, columns folded",
         {"scratch.convolution.conv2d_dx": plain_ways.conv2d_dx_by_entries},
         _CONV,
     ),
@@ -137,13 +137,32 @@ IDEAS: Final[dict[str, Idea]] = {
     "m": Idea(
         "a large batch in pieces that fit in the cache", {"scratch.parallel._CACHED": _EVERYTHING}, _CONV, least=64
     ),
-    "n": Idea("passes recorded and replayed", _NOT_RECORDED, _CONV),
-    "o": Idea("two processes", {}, _CONV, least=32, apart=True, threads=2),
+    "n": Idea("passes recorded and replayed", _NOT_RECORDED),
+    "o": Idea("two processes", {}, _CONV, least=16, apart=True, threads=2),
+    "p": Idea("δ turned round: both matrices lie row by row", {"scratch.convolution._DEEP": _EVERYTHING}, _CONV),
+    "q": Idea(
+        "numbers per map written out along a row",
+        {"scratch.convolution.along": plain_ways.along, "scratch.pooling.along": plain_ways.along},
+        _CONV,
+    ),
+    "r": Idea("the table as numbers, not booleans", {"scratch.convolution.masked": plain_ways.masked}, _CONV),
+    "s": Idea("recordings in large pages", {"scratch.traced._LARGE": _EVERYTHING}),
+    "t": Idea(
+        "gradients lent, not copied",
+        {"experiments.bench.competitors.scratch_steps.DataParallel": plain_ways.keeping},
+        most=32,
+    ),
     "two threads": Idea(
         "two threads in one process",
         {"experiments.bench.competitors.scratch_steps.DataParallel": plain_ways.InThreads},
         _CONV,
         least=32,
+        kept=False,
+    ),
+    "products by row": Idea(
+        "input gradient: a product for each row of the filter, added up",
+        {"scratch.convolution.conv2d_dx": plain_ways.conv2d_dx_by_rows},
+        _CONV,
         kept=False,
     ),
     "all products": Idea(

@@ -16,6 +16,7 @@ from scratch import batch, convolution, pooling
 from scratch.capture import quickened
 from scratch.module import Sequential
 from scratch.parallel import DataParallel
+from scratch.passes import Pass
 from scratch.unfolding import as_matrix, fold, rows_of
 from scratch.validation import Array, Pair, check_array, check_shape
 
@@ -88,6 +89,34 @@ def conv2d_dx_at_once(dy: Array, weight: Array, size: Pair, stride: Pair, paddin
     return fold(dcolumns.reshape(len(dcolumns), channels, kw, cols, samples), size, sw, padding)
 
 
+def conv2d_dx_by_rows(dy: Array, weight: Array, size: Pair, stride: Pair, padding: Pair) -> Array:
+    """The products for one row of the filter after the other, each added to the rows of the input that it reaches."""
+    (kh, kw), (ph, _), (sh, sw) = weight.shape[2:], padding, stride
+    (samples, _, rows, cols), channels = dy.shape, weight.shape[1]
+    if convolution.has_one_place(size, (kh, kw), padding):
+        return _conv2d_dx(dy, weight, size, stride, padding)
+    delta = rows_of(dy)
+    dcolumns = np.zeros_like(dy, shape=(size[0] + 2 * ph, channels * kw, cols * samples), order="C")
+    for i in range(kh):
+        dcolumns[i : i + sh * rows : sh] += weight[:, :, i].reshape(len(weight), -1).T @ delta
+    return fold(dcolumns.reshape(len(dcolumns), channels, kw, cols, samples), size, sw, padding)
+
+
+def along(values: Array, _: Array) -> Array:
+    """The values as they are, for NumPy to repeat."""
+    return values
+
+
+def masked(weight: Array, connections: Any) -> Array:
+    """Absent links times 0, the table as booleans."""
+    return weight if connections is None else weight * connections.reshape(*connections.shape, 1, 1)
+
+
+def keeping(net: Any, criterion: Any, threads: int, **_: Any) -> DataParallel:
+    """Gradients that stay as they are when the next come."""
+    return DataParallel(net, criterion, threads)
+
+
 @functools.wraps(Sequential.gradients)
 def gradients(net: Any, dy: Array, cache: Any) -> dict[str, Array]:
     """Go all the way back, to the gradient of the image."""
@@ -143,7 +172,9 @@ def sum_pool2d_backward(dy: Array, size: Pair, kernel_size: Pair, stride: Pair) 
 @functools.wraps(pooling.Subsample2d.backward)
 def subsample_backward(layer: pooling.Subsample2d, dy: Array, cache: Any) -> tuple[Array, dict[str, Array]]:
     """The gradients of sub-sampling by products and sums."""
-    dx = pooling.sum_pool2d_backward(dy * pooling.in_maps(layer.weight), cache.size, layer.kernel_size, layer.stride)
+    dx = pooling.sum_pool2d_backward(
+        dy * pooling.in_maps(layer.weight, dy), cache.size, layer.kernel_size, layer.stride
+    )
     return dx, {"weight": (dy * cache.sums).sum(axis=(0, 2, 3)), "bias": dy.sum(axis=(0, 2, 3))}
 
 
@@ -174,16 +205,16 @@ def descend(parameter: Array, step: Array, lr: float) -> None:
 class InThreads(DataParallel):
     """Two halves of a batch in two threads of one process, which hand Python's lock to each other."""
 
-    def __init__(self, net: Any, criterion: Any, _: int) -> None:
+    def __init__(self, net: Any, criterion: Any, _: int, **__: Any) -> None:
         super().__init__(net, criterion, threads=2)
         self._executor = concurrent.futures.ThreadPoolExecutor(1)
         self._own = quickened(net)  # a recording serves one thread at a time
 
-    def gradients(self, x: Array, target: Any, masks: Any = None) -> batch.Pass:
+    def gradients(self, x: Array, target: Any, masks: Any = None) -> Pass:
         """Forward and backward pass over a batch."""
         first, *others = self.plan(x)
 
-        def half(net: Any, pieces: list[slice]) -> batch.Pass:
+        def half(net: Any, pieces: list[slice]) -> Pass:
             part = slice(pieces[0].start, pieces[-1].stop)
             some = batch.take(masks, part)
             return batch.gradients(net, self.criterion, x[part], target[part], some, pieces=len(pieces), of=len(x))
