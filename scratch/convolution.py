@@ -109,7 +109,7 @@ def gather(drows: Array, taps: Array, delta: Array) -> None:
         if begin < end:
             skipped = (height - 1 - h + begin) * channels
             used = filters[:, skipped : skipped + (end - begin) * channels]
-            np.matmul(used, delta[begin:end].reshape(-1, run), out=drows[h])
+            np.matmul(used, delta[begin:end].reshape(used.shape[1], run), out=drows[h])
         else:
             drows[h] = 0
 
