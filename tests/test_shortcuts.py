@@ -3,12 +3,14 @@
 That `gradients` and `predict` return the bits of `backward` and `forward` is asked by the harness, of every row.
 """
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import scratch
 from scratch import convolution, linear, optim, pooling, unfolding, validation
@@ -111,6 +113,109 @@ def test_error_signals_in_that_order_are_not_copied(seed: int) -> None:
     rows = unfolding.rows_of(y)
     assert np.shares_memory(rows, y)
     np.testing.assert_array_equal(rows.reshape(5, 3, 4, 4), y.transpose(2, 1, 3, 0))
+
+
+def transposed(size: tuple[int, int], weight: np.ndarray, delta: np.ndarray, stride: Any, padding: Any) -> np.ndarray:
+    """The input gradient of a convolution by its definition: one loop for each index of the filter and of δ."""
+    (samples, channels), (height, width) = (len(delta), weight.shape[1]), size
+    padded = np.zeros((samples, channels, height + 2 * padding[0], width + 2 * padding[1]))
+    for o, c, i, j in np.ndindex(weight.shape):
+        for p, q in np.ndindex(delta.shape[2:]):
+            padded[:, c, p * stride[0] + i, q * stride[1] + j] += weight[o, c, i, j] * delta[:, o, p, q]
+    return padded[:, :, padding[0] : padding[0] + height, padding[1] : padding[1] + width]
+
+
+@pytest.mark.parametrize(
+    ("size", "kernel", "stride", "padding"),
+    [
+        ((7, 6), (3, 2), (1, 1), (0, 0)),  # rows used by all of the filter, with those at the borders used by some
+        ((7, 6), (3, 2), (1, 1), (2, 1)),
+        ((4, 3), (3, 2), (1, 1), (0, 0)),  # fewer places than the filter has rows: none is used by all
+        ((4, 3), (4, 1), (1, 1), (0, 0)),  # one place
+        ((2, 3), (5, 3), (1, 1), (2, 0)),  # the filter higher than the image
+        ((8, 7), (3, 3), (2, 2), (0, 0)),  # a stride smaller than the filter, with a rest
+        ((9, 9), (5, 2), (2, 3), (1, 1)),
+        ((9, 8), (3, 2), (3, 2), (0, 0)),  # equal
+        ((9, 8), (2, 1), (4, 3), (0, 0)),  # larger: rows that nothing has used, between and behind
+        ((5, 5), (1, 1), (7, 6), (0, 0)),  # and larger than the image
+        ((6, 5), (2, 2), (5, 4), (2, 1)),
+    ],
+)
+@pytest.mark.parametrize("samples", [0, 1, 3])
+def test_input_rows_gather_from_all_rows_of_delta_that_used_them(
+    size: Any, kernel: Any, stride: Any, padding: Any, samples: int, seed: int
+) -> None:
+    """In every memory order that δ may have: by the one it likes best, and by 23 others."""
+    rng = np.random.default_rng(seed)
+    conv = scratch.Conv2d(2, 4, kernel, stride, padding, dtype=np.float64, rng=rng)
+    conv.weight[...] = drawn(rng, *conv.weight.shape)
+    y, cache = conv.forward(drawn(rng, samples, 2, *size))
+    dy = drawn(rng, *y.shape)
+    expected = transposed(size, conv.weight, dy, stride, padding)
+    for order in itertools.permutations(range(4)):
+        delta = np.ascontiguousarray(dy.transpose(order)).transpose(np.argsort(order))
+        dx, grads = conv.backward(delta, cache)
+        np.testing.assert_array_equal(dx, expected)
+        np.testing.assert_array_equal(dx, conv.backward(dy[::-1].copy()[::-1], cache)[0])
+        np.testing.assert_array_equal(grads["bias"], dy.sum(axis=(0, 2, 3)))
+
+
+@pytest.mark.parametrize("strange", [np.inf, np.nan])
+@pytest.mark.parametrize(("stride", "padding"), [(1, 0), (1, 2), (2, 0), (3, 1), (4, 0)])
+def test_what_was_not_used_is_not_multiplied(strange: float, stride: int, padding: int) -> None:
+    """0·∞ is NaN: an infinite weight reaches the pixels that it was used for, and no other."""
+    conv = scratch.Conv2d(1, 1, 3, stride, padding, dtype=np.float64)
+    for i, j in np.ndindex(3, 3):
+        conv.weight[...] = 1
+        conv.weight[0, 0, i, j] = strange
+        with np.errstate(invalid="ignore"):
+            y, cache = conv.forward(np.ones((2, 1, 8, 8)))
+            dx, _ = conv.backward(np.ones_like(y), cache)
+            expected = transposed((8, 8), conv.weight, np.ones_like(y), (stride, stride), (padding, padding))
+        np.testing.assert_array_equal(dx, expected)
+        assert np.isfinite(dx).any() or padding == 2  # all of the filter reaches every pixel then
+
+
+@pytest.mark.parametrize(
+    ("count", "step", "length"), [(3, 1, 3), (3, 1, 5), (2, 3, 9), (2, 3, 5), (1, 4, 1), (0, 2, 3)]
+)
+def test_what_lies_between_sums_is_zero(count: int, step: int, length: int) -> None:
+    x = np.full((length, 2), np.nan)
+    kept = [i * step for i in range(count) if i * step < length]
+    x[kept] = 1
+    unfolding.zero_between(x, count, step)
+    np.testing.assert_array_equal(x[:, 0], np.isin(np.arange(length), kept))
+
+
+def test_numbers_per_map_are_written_out_along_a_row(seed: int) -> None:
+    maps = np.random.default_rng(seed).normal(size=(6, 2, 9, 4)).transpose(3, 1, 0, 2)
+    row = pooling.in_maps(np.array([1.0, 2.0]), maps)
+    assert row.shape == (4, 2, 1, 9)
+    assert rows_outermost(row)
+    np.testing.assert_array_equal(row, np.broadcast_to([[[[1.0]], [[2.0]]]], row.shape))
+    assert pooling.in_maps(np.ones(2, np.float32), maps[:0]).shape == (0, 2, 1, 9)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("b", [1e-3, 2 / 3, 1.0, 3.7, 1e3])
+@pytest.mark.parametrize("a", [0.1, 1.0, 1.7159, 1 / 3, 1e-3, 977.7])
+def test_a_saturated_unit_has_no_slope_and_no_unit_has_one_below(a: float, b: float, dtype: str) -> None:
+    squash, odd = scratch.Tanh(a, b), np.linspace(-12, 12, 4001) / b
+    x = np.concatenate([odd, [-1e30, 1e30, -np.inf, np.inf, 0.0]]).astype(dtype)
+    y, cache = squash.forward(x)
+    slope, _ = squash.backward(np.ones_like(x), cache)
+    assert slope.dtype == dtype
+    assert (slope >= 0).all()
+    assert (slope[np.abs(y) == np.abs(y).max()] == 0).all()
+    assert (slope[np.abs(y) < np.abs(y).max() * (1 - 1e-5)] > 0).all()
+    assert (abs(y[-5:-1]) == np.abs(y).max()).all()
+    leaf = torch.tensor(x, requires_grad=True)
+    (a * torch.tanh(b * leaf)).sum().backward()
+    eps = np.finfo(dtype).eps
+    finite = np.isfinite(x)  # autograd has 0·b there, as here
+    # a² − y² is off by a rounding of a², the larger of the two.
+    np.testing.assert_allclose(slope[finite], leaf.grad.numpy()[finite], rtol=64 * eps, atol=4 * eps * a * b)
+    assert np.isnan(squash.backward(x[:1], scratch.activation.OutputCache(np.full_like(x[:1], np.nan)))[0]).all()
 
 
 def test_a_fully_connected_layer_computes_with_a_sample_to_a_column(seed: int) -> None:
