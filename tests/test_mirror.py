@@ -20,10 +20,13 @@ from tests.refusals import REFUSALS
 TORCH_ONLY = {"device"}
 # The third witness has no twin: it is held against both wings instead (test_literal*.py).
 LITERAL = {"literal.py", "literal_convolution.py", "literal_subsampling.py"}
-# What torch has within: unfolding, threads, and memory that is kept for the next tensor.
+# What torch has within: unfolding, passes there and back, threads, and memory that is kept for the next tensor.
 SPEED = {
     f"{name}.py"
-    for name in ("unfolding", "batch", "capture", "recording", "traced", "memory", "parallel", "worker", "channel")
+    for name in (
+        *("unfolding", "passes", "batch", "capture", "recording", "traced"),
+        *("memory", "parallel", "worker", "channel", "exchange"),
+    )
 }
 SCRATCH_ONLY = LITERAL | SPEED
 
@@ -126,6 +129,8 @@ def test_classes_of_the_same_name_have_the_same_methods(file: str) -> None:
         # Autograd is torch's backward, with an input's gradient or without, and a pass without it keeps no cache; its
         # base has the states, the parameters and, abstract, forward.
         base = {"forward"} if name in cases.ABSTRACT else set()
+        # A loss whose target was checked before need not check it again where every microsecond is counted.
+        base |= {"check", "unchecked"} if file == "loss" else set()
         assert set(our) - set(their) <= {"backward", "gradients", "predict", "parameters", "state_dict", *base}, name
         assert set(their) - set(our) <= {"extra_repr"}, name
         of_torch = {"load_state_dict"} if issubclass(theirs, torch.nn.Module) else set()
