@@ -17,7 +17,7 @@ from experiments.data import Dataset, Split
 
 Array = NDArray[np.floating[Any]]
 
-_BLOCK: Final = 1000  # images that are scaled at once
+_BLOCK: Final = 512  # images that are scaled at once: what two processes have of them stays in the cache
 
 _SCRATCH: Final[Mapping[str, Callable[[], scratch.Module]]] = {
     "tanh": scratch.Tanh,
