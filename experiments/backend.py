@@ -26,7 +26,8 @@ class Step:
     outputs:
         Output of the network, (N, K).
     grads:
-        ∂loss/∂p by parameter name; the penalty's λW is not in it, the optimiser adds it.
+        ∂loss/∂p by parameter name; the penalty's λW is not in it, the optimiser adds it. They may be lent: read-only,
+        and overwritten by the next call of `gradients`.
     """
 
     loss: float
