@@ -45,6 +45,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("no_cover")
 
 
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """End the threads that the oracle keeps: begun while nothing was traced, they would not be in the next test either."""
+    from torchref.oracle.subjects import worker
+
+    def end() -> None:
+        raise worker.Stopped
+
+    if item.get_closest_marker("no_cover"):
+        while worker._idle:
+            worker._idle.pop().give(end)
+
+
 def pytest_collection_finish() -> None:
     """What is there before the first test stays: it is not looked through whenever garbage is collected."""
     gc.collect()
