@@ -86,5 +86,4 @@ def as_matrix(weight: Array) -> Array:
 def rows_of(dy: Array) -> Array:
     """Maps (N, O, H′, W′) with the rows outermost: (H′, O, W′·N), the form in which `conv2d` makes them."""
     samples, channels, rows, cols = dy.shape
-    delta = dy.transpose(2, 1, 3, 0).reshape(rows, channels, cols * samples)
-    return delta if delta.flags.c_contiguous else delta.copy()
+    return dy.transpose(2, 1, 3, 0).reshape(rows, channels, cols * samples)
