@@ -46,7 +46,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_runtest_teardown(item: pytest.Item) -> None:
-    """End the threads that the oracle keeps: begun while nothing was traced, they would not be in the next test either."""
+    """End the threads that the oracle keeps: begun while nothing is traced, they would not be in the next test."""
     from torchref.oracle.subjects import worker
 
     def end() -> None:
