@@ -1,6 +1,9 @@
 """What is computed with traced arrays is recorded right or refused, whatever way of NumPy it takes."""
 
 import copy
+import errno
+import itertools
+import mmap
 import operator
 import pickle
 import types
@@ -10,6 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+import scratch.traced
+from scratch.memory import in_large_pages
 from scratch.recording import Calls, drawn
 from scratch.traced import NotTraceableError, Tape, Traced, plain, quietly
 
@@ -122,6 +127,10 @@ RECORDED: dict[str, Callable[[Any], Any]] = {
     "zeros": unlike,
     "border": filled,
     "empty": emptied,
+    "filled with a row's numbers": lambda x: (
+        np.full_like(x, x[0]) * x + np.full_like(x, x.sum(), shape=(2, 1, 4)).sum()
+    ),
+    "filled by name": lambda x: np.full_like(x, fill_value=x[:, :1], shape=(3, 2)).sum() * x,
 }
 
 REFUSED: dict[str, Callable[[Any], Any]] = {
@@ -212,6 +221,28 @@ def test_what_goes_unseen_shows_on_other_numbers(name: str) -> None:
             calls.check(lambda x: {"y": np.asarray(CAUGHT[name](x))})
 
 
+def test_labels_are_drawn_as_zeros_and_ones_of_their_own_type() -> None:
+    for dtype in (np.uint8, np.int64, np.int32, bool):
+        (labels,) = drawn([np.full(100, 9, dtype)], 0)
+        assert labels.dtype == dtype
+        assert set(labels.tolist()) == {0, 1}
+
+
+def test_what_is_lent_is_overwritten_and_only_to_be_read_and_what_is_not_is_a_copy() -> None:
+    calls = recorded(lambda x: x.T.copy())
+    one, two = np.ones((3, 4)), np.full((3, 4), 2.0)
+    kept, lent = calls(one)["y"], calls.lent(one)["y"]
+    with pytest.raises(ValueError, match="read-only"):
+        lent[0, 0] = 1
+    kept[0, 0] = 7
+    assert (lent == 1).all()
+    assert calls.lent(two)["y"] is lent is calls.outputs["y"]
+    assert (lent == 2).all()
+    assert kept[0, 0] == 7
+    calls.lent(one).clear()
+    assert list(calls.outputs) == ["y"]
+
+
 def test_what_comes_out_in_another_shape_is_refused_when_it_does() -> None:
     calls = recorded(lambda x: np.unique(np.where(x > 100, 1.0, 0.0)))
     assert calls(np.zeros((3, 4)))["y"].tolist() == [0]
@@ -290,9 +321,10 @@ def test_memory_serves_the_next_array_and_is_no_more_than_without_a_tape() -> No
 
     with quietly():
         calls = Calls(tape, lambda x: {"y": long(x)}, [like])
-    memory = {id(base(place)): base(place).nbytes for call in calls._calls for place in arrays(call)}
+    begins = {place.ctypes.data for call in calls._calls for place in arrays(call)}
     assert len(calls._calls) == 40
-    assert sum(memory.values()) <= 4 * (like.nbytes + 64)
+    assert len(begins) <= 4
+    assert len({id(base(place)) for call in calls._calls for place in arrays(call)}) == 1  # side by side
     with np.errstate(all="ignore"):
         (x,) = drawn([like], 3)
         assert calls(x)["y"].tobytes() == long(x).tobytes()
@@ -303,9 +335,47 @@ def arrays(call: Any) -> list[np.ndarray]:
 
 
 def base(array: Any) -> Any:
-    while array.base is not None:
+    while isinstance(array.base, np.ndarray):
         array = array.base
     return array
+
+
+def test_large_arrays_lie_side_by_side_in_what_was_asked_for_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each at the boundary of a cache line; small ones elsewhere; more is asked for when nothing is left."""
+    asked: list[int] = []
+    monkeypatch.setattr(scratch.traced, "in_large_pages", lambda size: asked.append(size) or in_large_pages(size))
+    tape = Tape()
+    small, *large = (tape.place(np.full(size, size)) for size in (100, 30_000, 8_192, 200_000, 600_000))
+    assert asked == [30_000 * 8 + 64, 600_000 * 8 + 64]
+    first = [plain(array) for array in large]
+    assert all(array.ctypes.data % 64 == 0 for array in (plain(small), *first))
+    places = sorted((array.ctypes.data, array.ctypes.data + array.nbytes) for array in first)
+    assert all(end <= begin for (_, end), (begin, _) in itertools.pairwise(places))
+    assert np.shares_memory(base(first[0]), base(first[1])) or base(first[0]) is base(first[1])
+    assert all((array == array.size).all() for array in first)
+
+
+@pytest.mark.parametrize("missing", ["nothing", "the advice", "the pages"])
+def test_memory_in_large_pages_is_there_with_and_without_them(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    advised: list[int] = []
+
+    class Memory(mmap.mmap):
+        def madvise(self, option: int, *_: int) -> None:
+            advised.append(option)
+            if missing == "the pages":
+                raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(mmap, "mmap", Memory)
+    monkeypatch.setattr(mmap, "MADV_HUGEPAGE", 14, raising=False)
+    if missing == "the advice":
+        monkeypatch.delattr(mmap, "MADV_HUGEPAGE")
+    for size in (1, 1 << 22, (1 << 22) + 1):
+        memory = in_large_pages(size)
+        assert memory.dtype == np.uint8
+        assert size <= memory.size < size + (1 << 22)
+        assert not memory.any()
+        memory[-1] = 7
+    assert advised == ([] if missing == "the advice" else [14] * 3)
 
 
 def test_memory_goes_only_to_what_needs_about_as_much() -> None:
