@@ -81,8 +81,10 @@ class Channel:
 
         Raises
         ------
+        TypeError
+            If an array holds Python objects, that is addresses, which are another's memory there.
         pickle.PicklingError
-            If the object cannot be copied; nothing has been sent then.
+            If the object cannot be copied; nothing has been sent then, nor after a `TypeError`.
         ConnectionError
             If the other end is gone.
         """
@@ -95,6 +97,8 @@ class Channel:
         self._said = None  # until it has been said
         places, end = [], 0
         for array in arrays:
+            if array.dtype.hasobject:
+                raise TypeError(f"an array has dtype {array.dtype}, expected numbers")
             places.append(Place(array.shape, array.dtype.str, end, np.empty_like(array).strides))
             end += in_lines(array.nbytes)
         try:

@@ -187,7 +187,11 @@ def serve(channel: Channel, memory: int) -> None:
                 quick = quickened(net)
                 channel.send((None, None, ()))
             else:
-                channel.send(*_outcome(net, quick, exchange, arrays, *message))
+                outcome = _outcome(net, quick, exchange, arrays, *message)
+                try:
+                    channel.send(*outcome)
+                except (TypeError, pickle.PicklingError) as error:  # a loss that is no number, a strange warning
+                    channel.send((None, pickle.UnpicklingError(str(error)), ()))
 
 
 def move(net: Sequential, places: Mapping[str, Array]) -> None:
@@ -211,6 +215,10 @@ def _outcome(
 
     Floating-point errors are reported as in the process that asks.
     """
+    try:
+        loss = pickle.loads(criterion)
+    except Exception as strange:  # AttributeError, ImportError, or what a class of somebody else's raises
+        return (None, pickle.UnpicklingError(str(strange)), ()), []
     for name, array in net.parameters().items():
         if array is not exchange.params[name]:
             np.copyto(array, exchange.params[name])
@@ -218,7 +226,7 @@ def _outcome(
         warnings.simplefilter("always")  # which of them count is for the process that asks to say
         kind, error, results = None, None, []
         try:
-            result = TASKS[task](quick, pickle.loads(criterion), *arrays, **keywords)
+            result = TASKS[task](quick, loss, *arrays, **keywords)
             if isinstance(result, Pass):
                 put(result.grads, exchange.grads, "gradients do not fit the parameters")
                 kind, results = "Pass", [np.asarray(result.value), result.output]
