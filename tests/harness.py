@@ -391,12 +391,12 @@ def reports(wing: ModuleType, seed: int, dtypes: tuple[str, ...] = DTYPES, *, tu
     """Every report on a wing for one seed, in both precisions.
 
     With `turns`, the rows take turns: each seed runs one in so many of those that take longer, whole and in one
-    precision, and of the others eight times as many.
+    precision, and every second of the others.
     """
     turn = {True: seed, False: seed}
     for dtype in dtypes:
         for case, runner in rows():
             slow = of_maps(case)
             turn[slow] += 1
-            if turn[slow] % (turns if slow else -(-turns // 8)) == 0:
+            if turn[slow] % (turns if slow else min(turns, 2)) == 0:
                 yield from runner(case, wing, dtype, seed)
