@@ -4,8 +4,8 @@ import numpy as np
 
 import scratch
 import torchref
-from scratch.batch import Pass
 from scratch.parallel import DataParallel
+from scratch.passes import Pass
 from tests import cases, harness
 from torchref import oracle
 

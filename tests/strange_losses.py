@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from typing import Any
 
 from scratch import SquaredError
@@ -68,20 +69,16 @@ class Interrupted(Elsewhere):
         time.sleep(60)
 
 
-class Value:
-    """A loss that can be sent, but arrives as a word that is no number."""
-
-    def __mul__(self, share: Any) -> "Value":
-        return self
+class Word(UserWarning):
+    """Can be sent, but arrives as a word that is no number."""
 
     def __reduce__(self) -> Any:
         return int, ("five",)
 
 
 class Unreadable(Elsewhere):
-    def forward(self, output: Any, target: Any) -> Any:
-        value, cache = SquaredError.forward(self, output, target)
-        return value if os.getpid() == self.home else Value(), cache
+    def act(self) -> None:
+        warnings.warn(Word(), stacklevel=1)
 
 
 class TwoWordsError(Exception):

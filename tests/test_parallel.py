@@ -1,6 +1,7 @@
 """A batch shared out to processes: as in one go, the same each time, and memory that does not grow."""
 
 import gc
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,8 +12,8 @@ import pytest
 
 import scratch
 from scratch import batch
-from scratch.batch import Pass
 from scratch.parallel import DataParallel
+from scratch.passes import Pass
 from tests import cases
 from tests.passes import Drawn, copied, images, pids, same
 
@@ -30,6 +31,8 @@ X, LABELS = images(10)
         (X, np.concatenate([LABELS, LABELS]), None, r"^target has shape \(20,\), expected the 10 samples of x$"),
         (X, LABELS[:9], None, r"^target has shape \(9,\), expected the 10 samples of x$"),
         (X, LABELS[0], None, "^target is a int64, expected a NumPy array$"),
+        (X, LABELS.astype(object), None, "^target has dtype object, expected numbers$"),
+        (X, LABELS, {"drop": np.full((10, 2), None)}, "^drop has dtype object, expected numbers$"),
         (X, list(LABELS), None, "^target is a list, expected a NumPy array$"),
         (X, LABELS, {"drop": np.ones((12, 2), bool)}, r"^drop has shape \(12, 2\), expected the 10 samples of x$"),
         (X, LABELS, np.random.default_rng(0), "^masks is a Generator, expected a mapping of names to arrays$"),
@@ -172,6 +175,52 @@ def test_what_a_call_returned_stays_as_it_is_and_may_be_written_to(lenet5: tuple
         assert same(parts.gradients(drawn.x[:samples], drawn.target[:samples]), kept)
 
 
+@pytest.mark.parametrize("lends", [False, True])
+@pytest.mark.parametrize("pieces", [1, 2])
+def test_one_process_lends_gradients_only_if_it_may(lends: bool, pieces: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And only those of a recording: what pieces add up to is new. The output is always the caller's."""
+    monkeypatch.setattr("scratch.parallel._CACHED", 40_000 if pieces > 1 else 1 << 62)
+    net, loss = scratch.LeNet5(rng=np.random.default_rng(0)), scratch.CrossEntropy()
+    batches = [images(4, seed) for seed in range(3)]
+    expected = [batch.gradients(net, loss, *one, pieces=pieces) for one in batches]
+    with DataParallel(net, loss, lends=lends) as parts:
+        for _ in range(2):
+            parts.gradients(*batches[0])  # recorded
+        first = parts.gradients(*batches[1])
+        assert same(first, expected[1])
+        kept = copied(first)
+        assert same(parts.gradients(*batches[2]), expected[2])
+        lent = lends and pieces == 1
+        assert same(first, expected[2]._replace(value=kept.value, output=kept.output) if lent else kept)
+        assert all(grad.flags.writeable != lent for grad in first.grads.values())
+        assert first.output.flags.writeable
+        assert not any(np.may_share_memory(grad, array) for grad in first.grads.values() for array in expected[1])
+
+
+def test_two_processes_see_a_loss_that_was_changed_and_parameters_that_became_others(
+    lenet5: tuple[Drawn, DataParallel],
+) -> None:
+    drawn, parts = lenet5
+    layer: Any = drawn.net.layers["output"]
+    weight, divided = layer.weight, parts.gradients(drawn.x, drawn.target)
+    parts.criterion.reduction = "sum"
+    summed = parts.gradients(drawn.x, drawn.target)
+    parts.criterion.reduction = "mean"
+    assert np.allclose(summed.value, divided.value * SAMPLES, rtol=1e-4)
+    assert same(parts.gradients(drawn.x, drawn.target), divided)
+    (pid,) = pids(parts)
+    layer.weight = weight * 2
+    expected = batch.gradients(drawn.net, drawn.loss, drawn.x, drawn.target)
+    assert np.allclose(parts.gradients(drawn.x, drawn.target).value, expected.value, rtol=1e-5)
+    layer.weight = weight.astype(np.float64)
+    with pytest.raises(ValueError, match=r"^the parameters are not those of .*output\.weight has dtype float64"):
+        parts.gradients(drawn.x, drawn.target)
+    assert not pids(parts)  # an answer might be due
+    layer.weight = weight
+    assert same(parts.gradients(drawn.x, drawn.target), divided)
+    assert pids(parts) != [pid]
+
+
 @pytest.mark.parametrize("layout", ["F", "backwards", "batch last", "every second"])
 def test_the_layout_of_a_batch_changes_no_more_than_rounding(lenet5: tuple[Drawn, DataParallel], layout: str) -> None:
     drawn, parts = lenet5
@@ -242,10 +291,17 @@ def test_three_processes_drop_the_units_that_the_masks_say_beside_another_networ
         assert not drawn.judge(parts.gradients(drawn.x, drawn.target, wrong)).passed
 
 
-def test_threads_take_turns_with_it(lenet5: tuple[Drawn, DataParallel]) -> None:
+@pytest.mark.parametrize("samples", [2, SAMPLES])
+def test_threads_take_turns_with_it(lenet5: tuple[Drawn, DataParallel], samples: int) -> None:
+    """So few that one process has them, and replays them, and more. What was lent is copied before the next turn."""
     _, parts = lenet5
-    batches = [images(SAMPLES, seed) for seed in range(6)]
+    batches = [images(samples, seed) for seed in range(6)]
     expected = [parts.gradients(*one) for one in batches]
-    with ThreadPoolExecutor(3) as pool:
-        found = list(pool.map(lambda one: parts.gradients(*one), batches))
-    assert all(map(same, found, expected))
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(3) as pool:
+            for _ in range(40 // samples + 1):
+                assert all(map(same, pool.map(lambda one: parts.gradients(*one), batches), expected))
+    finally:
+        sys.setswitchinterval(interval)

@@ -7,6 +7,8 @@ import pytest
 
 import scratch
 from scratch import batch
+from scratch.capture import Captured
+from scratch.passes import Pass
 from tests import cases, harness
 from tests.passes import Drawn, same
 
@@ -62,9 +64,23 @@ def test_passes_are_added_without_writing_into_any_of_them() -> None:
     passes = []
     for i in range(3):
         grad = np.broadcast_to(np.float64(i + 1), (2, 2))
-        passes.append(batch.Pass(np.float64(i), np.full((1, 2), i, np.float64), {"weight": grad}))
+        passes.append(Pass(np.float64(i), np.full((1, 2), i, np.float64), {"weight": grad}))
     found = batch.add(passes)
     assert found.value == 3
     assert np.array_equal(found.output, [[0, 0], [1, 1], [2, 2]])
     assert np.array_equal(found.grads["weight"], np.full((2, 2), 6))
     assert [one.grads["weight"][0, 0] for one in passes] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 3])
+def test_pieces_of_a_recording_do_not_overwrite_each_other(pieces: int) -> None:
+    """Its gradients are lent: what the first piece came to has to outlive the others."""
+    net, loss = scratch.MLP((5, 4, 3), rng=np.random.default_rng(0)), scratch.CrossEntropy()
+    rng, recorded = np.random.default_rng(1), Captured(net)
+    for _ in range(3):
+        x, target = rng.standard_normal((6, 5)).astype(np.float32), rng.integers(0, 3, 6)
+        found = batch.gradients(recorded, loss, x, target, pieces=pieces)
+        assert same(found, batch.gradients(net, loss, x, target, pieces=pieces))
+        assert all(grad.flags.writeable == (pieces > 1) for grad in found.grads.values())
+        assert same(batch.kept(found), found)
+        assert all(grad.flags.writeable for grad in batch.kept(found).grads.values())
