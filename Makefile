@@ -50,7 +50,8 @@ gallery: $(STAMP)
 	$(BIN)/twice lecture all --publish docs
 
 bench: $(STAMP)
-	$(BIN)/twice bench --what all --publish docs
+	$(BIN)/twice bench --what all --dtypes float32 float64 --publish docs
+	$(BIN)/twice bench --what ideas --profile --publish docs
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage build *.egg-info
