@@ -20,7 +20,7 @@ import numpy as np
 from scratch.loss import CrossEntropy, SquaredError
 from scratch.module import Module, Sequential
 from scratch.passes import Masks, Pass, through
-from scratch.recording import Arrays, Calls, form, is_plain, recorded
+from scratch.recording import Arrays, Calls, drawn, form, is_plain, recorded
 from scratch.traced import NotTraceableError, Tape
 from scratch.validation import Array
 
@@ -77,7 +77,8 @@ class Captured:
 
     def through(self, criterion: Any, x: Array, target: Any, masks: Masks = None, *, share: float = 1) -> Pass:
         """As `passes.through`; the gradients may be lent: read-only, and overwritten by the next pass of this form."""
-        if type(criterion) not in _LOSSES or not isinstance(masks, Mapping | None):
+        bare = type(criterion) in _LOSSES and list(vars(criterion)) == ["reduction"]  # nothing that was added to it
+        if not bare or not isinstance(masks, Mapping | None):
             return through(self.net, criterion, x, target, masks, share=share)
         names, drops = (None, ()) if masks is None else (tuple(masks), masks.values())
 
@@ -88,19 +89,25 @@ class Captured:
 
         inputs = (x, target, *drops)
         with self._turns:
-            key = (type(criterion), *vars(criterion).items(), names, share)
-            if found := self._find(key, make, inputs, criterion):
-                criterion.check(found.calls.outputs[_OUTPUT], target)
-                grads = found.calls.lent(*inputs)
-                value: Any = grads.pop(_VALUE)[()]
-                return Pass(value, grads.pop(_OUTPUT).copy("K"), grads)
+            try:
+                key = (type(criterion), criterion.reduction, names, share)
+                if found := self._find(key, make, inputs, criterion):
+                    criterion.check(found.calls.outputs[_OUTPUT], target)
+                    grads = found.calls.lent(*inputs)
+                    value: Any = grads.pop(_VALUE)[()]
+                    return Pass(value, grads.pop(_OUTPUT).copy("K"), grads)
+            except NotTraceableError:
+                self._traceable = False
         return through(self.net, criterion, x, target, masks, share=share)
 
     def predict(self, x: Array) -> Array:
         """As of `Sequential`."""
         with self._turns:
-            if found := self._find((), lambda net, x, **_: {_OUTPUT: net.predict(x)}, (x,)):
-                return found.calls(x)[_OUTPUT]
+            try:
+                if found := self._find((), lambda net, x, **_: {_OUTPUT: net.predict(x)}, (x,)):
+                    return found.calls(x)[_OUTPUT]
+            except NotTraceableError:
+                self._traceable = False
         return self.net.predict(x)
 
     def _find(
@@ -118,13 +125,9 @@ class Captured:
                 return None
             if found is None and len(self._recordings) == _MOST:
                 return None  # more shapes than are kept: to record them again and again takes longer than a plain pass
-            try:
-                if not all(map(is_own, [*modules(self.net), *criterion])):
-                    raise NotTraceableError("a layer or loss is not of this package")
-                found = recorded(lambda: _Recording.of(self.net, make, inputs), inputs)
-            except NotTraceableError:
-                self._traceable = False
-                return None
+            if not all(map(is_own, [*modules(self.net), *criterion])):
+                raise NotTraceableError("a layer or loss is not of this package")
+            found = recorded(lambda: _Recording.of(self.net, make, inputs), inputs)
             if found:
                 self._recordings[key] = found
         return found
@@ -139,6 +142,7 @@ class _Recording(NamedTuple):
     @classmethod
     def of(cls, net: Sequential, make: Callable[..., Arrays], inputs: Sequence[Array]) -> "_Recording":
         """Record what is made of the network and such inputs, and compare it with a plain pass."""
+        make(net, *drawn(inputs, seed=0), unchecked=False)  # what is refused is refused before anything is traced
         held, tape = settings(net), Tape()
         twin = shadow(net, tape)
         calls = Calls(tape, lambda *arrays: make(twin, *arrays, unchecked=True), inputs)

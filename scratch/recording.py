@@ -89,8 +89,8 @@ def drawn(like: Sequence[NDArray[Any]], seed: int) -> list[NDArray[Any]]:
 
 
 def is_plain(array: Any) -> bool:
-    """Whether it is an array whose numbers can be taken over."""
-    return type(array) in (np.ndarray, np.memmap)
+    """Whether it is an array whose numbers can be taken over; not addresses of objects, nor words."""
+    return type(array) in (np.ndarray, np.memmap) and array.dtype.kind in "fiub"
 
 
 def form(array: NDArray[Any]) -> object:
