@@ -1,6 +1,7 @@
 """Recorded passes are the plain ones, bit for bit, for whatever numbers come, and refuse what those refuse."""
 
 import copy
+import functools
 import gc
 import pickle
 import sys
@@ -13,11 +14,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.lib.array_utils import byte_bounds
 
 import scratch
 from scratch import capture, recording
-from scratch.capture import Captured, CapturedCache, quickened
+from scratch.capture import Captured, quickened
 from scratch.module import Module, Sequential
+from scratch.passes import Pass, through
 from scratch.traced import NotTraceableError
 from tests import cases
 from tests.harness import generator
@@ -30,8 +33,12 @@ def normal(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any, scale: 
     return (scale * rng.standard_normal(shape)).astype(dtype)
 
 
+LOSSES = {1: ("mean", True), 2: ("sum", False), 7: ("sum", True), 33: ("mean", False)}
+"""By the number of samples: the reduction, and whether targets are dense."""
+
+
 def under_training(case: cases.LayerCase, dtype: Any) -> Sequential:
-    """The layer in a network, above parameters, if it has none, so that its way back counts."""
+    """The layer in a network, above parameters, if it has none, so that its way back counts; below, what is flat."""
     layer = case.make(scratch, np.dtype(dtype))
     shape = case.shapes[0][1:]
     below: Module = scratch.Identity()
@@ -40,7 +47,7 @@ def under_training(case: cases.LayerCase, dtype: Any) -> Sequential:
         below = (
             scratch.Linear(size, size, dtype=dtype) if len(shape) == 1 else scratch.Subsample2d(size, 1, dtype=dtype)
         )
-    return scratch.Sequential({"below": below, "layer": layer})
+    return scratch.Sequential({"below": below, "layer": layer, "flat": scratch.Flatten()})
 
 
 def refill(net: Sequential, rng: np.random.Generator, scale: float = 1.0) -> None:
@@ -70,21 +77,40 @@ def same_grads(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -
         same(grad, other[name])
 
 
-def compare(captured: Captured, x: np.ndarray, masks: Any = None, order: str = "C", seed: int = 5) -> None:
+def same_pass(one: Pass, other: Pass) -> None:
+    same(np.asarray(one.value), np.asarray(other.value))
+    assert isinstance(one.value, np.floating)
+    same(one.output, other.output)
+    same_grads(one.grads, other.grads)
+
+
+def draw_target(rng: np.random.Generator, output: np.ndarray, dense: bool) -> np.ndarray:
+    dense = dense or output.shape[1] == 1
+    return normal(rng, output.shape, output.dtype) if dense else rng.integers(0, output.shape[1], len(output))
+
+
+def compare(captured: Captured, x: np.ndarray, masks: Any = None, loss: Any = None, seed: int = 5) -> None:
     """A pass and a prediction, against those of the network itself."""
     net, given = captured.net, x.copy()
     rng = np.random.default_rng(seed)
+    reduction, dense = LOSSES.get(len(x), ("mean", False))
+    loss = loss or (scratch.CrossEntropy if not dense and seed % 2 else scratch.SquaredError)(reduction)
     with np.errstate(all="ignore"):
-        output, cache = captured.forward(x, masks)
-        expected, plain_cache = net.forward(x, masks)
-        same(output, expected)
-        doutput = np.asarray(normal(rng, output.shape, output.dtype), order=order)
-        grads = captured.gradients(doutput, cache)
-        same_grads(grads, net.gradients(doutput, plain_cache))
-        same_grads(captured.gradients(2 * doutput, cache), net.gradients(2 * doutput, plain_cache))
-        same(captured.predict(x), net.predict(x))
+        output = net.predict(x)
+        target = draw_target(rng, output, dense or output.shape[1] == 1)
+        if target.dtype.kind == "f":
+            loss = scratch.SquaredError(loss.reduction)
+        for share in (1, 0.375):
+            expected = through(net, loss, x, target, masks, share=share)
+            found = captured.through(loss, x, target, masks, share=share)
+            same_pass(found, expected)
+            target = target[::-1].copy()
+        same(captured.predict(x), output)
     assert x.tobytes() == given.tobytes()
-    assert not any(np.may_share_memory(output, array) for array in (x, doutput, *grads.values()))
+    assert not any(np.may_share_memory(found.output, array) for array in (x, target, *found.grads.values()))
+    assert not any(
+        np.may_share_memory(array, own) for array in found.grads.values() for own in net.parameters().values()
+    )
 
 
 def draws(
@@ -95,17 +121,17 @@ def draws(
     for draw in range(4):
         refill(net, rng, scale)
         x = rng.choice(values, (samples, *inputs)).astype(dtype) if values else normal(rng, (samples, *inputs), dtype)
-        compare(captured, x, draw_masks(net, x, rng), "F" if samples == 7 else "C", draw)
+        compare(captured, x, draw_masks(net, x, rng), (scratch.SquaredError, scratch.CrossEntropy)[samples % 2](), draw)
     return captured
 
 
 def passes(captured: Captured) -> list[Any]:
-    return list(captured._passes.values())
+    return list(captured._recordings.values())
 
 
 def is_replayed(captured: Captured) -> bool:
-    ways = passes(captured)
-    return captured._traceable and len(ways) == 2 and all(getattr(one, "_back", True) for one in ways)
+    """There and back, whole and as a share of more, and the prediction."""
+    return captured._traceable and len(passes(captured)) == 3
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -152,7 +178,7 @@ def test_masks_that_change_are_not_the_recorded_ones() -> None:
         x = images(4, draw)
         compare(captured, x, draw_masks(captured.net, x, rng))
         compare(captured, x)
-    assert len(passes(captured)) == 3
+    assert len(passes(captured)) == 5
 
 
 @pytest.mark.parametrize(
@@ -173,7 +199,7 @@ def test_numbers_out_of_the_ordinary_give_what_they_give(strange: float) -> None
 
 
 @pytest.mark.parametrize("recorded_under", ["ignore", "raise", "warn"])
-@pytest.mark.parametrize("steps", ["forward", "predict", "gradients"])
+@pytest.mark.parametrize("steps", ["there", "predict", "loss"])
 def test_floating_point_errors_are_reported_as_without_a_recording(recorded_under: Any, steps: str) -> None:
     """Whatever was asked for when it was recorded; what a layer ignores stays ignored."""
     net = scratch.Sequential({"fc": scratch.Linear(3, 3, rng=np.random.default_rng(0)), "f": scratch.Logistic(2.0)})
@@ -185,11 +211,16 @@ def test_floating_point_errors_are_reported_as_without_a_recording(recorded_unde
     def run(one: Any, x: np.ndarray) -> None:
         if steps == "predict":
             one.predict(x)
-        elif steps == "forward":
-            one.forward(x)
+        elif steps == "there":
+            one.through(scratch.SquaredError(), x, np.zeros((2, 3), np.float32))
         else:
-            output, cache = one.forward(fine)
-            one.gradients(np.full_like(output, x.max()), cache)
+            one.through(scratch.SquaredError(), fine, np.full((2, 3), x.max()))
+
+    class Plain:
+        """The network itself, asked as its recording is."""
+
+        predict = net.predict
+        through = staticmethod(functools.partial(through, net))
 
     def said(one: Any, x: np.ndarray, how: Any) -> list[str]:
         with warnings.catch_warnings(record=True) as caught, np.errstate(all=how):
@@ -204,24 +235,11 @@ def test_floating_point_errors_are_reported_as_without_a_recording(recorded_unde
         run(captured, fine)
     for how in ("warn", "raise", "ignore"):
         for x in (high, ignored, fine):
-            assert said(captured, x, how) == said(net, x, how)
+            assert said(captured, x, how) == said(Plain(), x, how)
     assert "overflow" in str(said(captured, high, "warn"))
     assert not said(captured, ignored, "raise")
     assert captured._traceable
     compare(captured, normal(np.random.default_rng(1), (2, 3), np.float32))
-
-
-def test_the_way_there_is_reported_once_though_it_is_gone_twice() -> None:
-    """Once more for an upstream gradient of a memory order that none is recorded for."""
-    net = scratch.Sequential({"fc": scratch.Linear(2, 2, rng=np.random.default_rng(0)), "f": scratch.Tanh()})
-    net.parameters()["fc.weight"][...] = 4
-    captured, x = Captured(net), np.full((3, 2), 3e38, np.float32)
-    with np.errstate(all="ignore"):
-        output, cache = captured.forward(x)
-        captured.gradients(np.zeros((3, 2), np.float32), cache)
-        expected = net.gradients(0 * output, net.forward(x)[1])
-    with np.errstate(all="raise"):
-        same_grads(captured.gradients(np.zeros((6, 2), np.float32)[::2], cache), expected)
 
 
 def test_what_has_gaps_is_not_recorded() -> None:
@@ -229,12 +247,31 @@ def test_what_has_gaps_is_not_recorded() -> None:
     for x in (images(4)[::-1], images(4)[::2], np.broadcast_to(images(1), (4, 1, 6, 6))):
         compare(captured, x)
     assert not passes(captured)
+    x, net, masks = images(4), captured.net, draw_masks(captured.net, images(4), np.random.default_rng(0))
+    assert masks is not None
+    dense, labels = normal(np.random.default_rng(0), (8, 5), np.float32), np.arange(8) % 5
+    for loss, target, some in (
+        (scratch.SquaredError(), dense[::2], None),
+        (scratch.SquaredError(), np.broadcast_to(dense[0], (4, 5)), None),
+        (scratch.CrossEntropy(), labels[::2], None),
+        (scratch.CrossEntropy(), labels[:4], {name: mask[::-1] for name, mask in masks.items()}),
+    ):
+        same_pass(captured.through(loss, x, target, some), through(net, loss, x, target, some))
+    assert not passes(captured)
+    turned = np.asfortranarray(dense[:4])
+    same_pass(captured.through(scratch.SquaredError(), x, turned), through(net, scratch.SquaredError(), x, turned))
+    assert len(passes(captured)) == 1
 
 
 def elementwise() -> Sequential:
     """What comes out lies in memory as what goes in, and sums are taken in that order."""
     return scratch.Sequential(
-        {"scale": scratch.Subsample2d(1, 1), "squash": scratch.Tanh(), "same": scratch.Identity()}
+        {
+            "scale": scratch.Subsample2d(1, 1),
+            "squash": scratch.Tanh(),
+            "same": scratch.Identity(),
+            "flat": scratch.Flatten(),
+        }
     )
 
 
@@ -260,31 +297,34 @@ def test_other_memory_orders_are_computed_as_they_are(make: Callable[[], Sequent
             compare(captured, layout(images(4, round_)))
             compare(captured, x)
     assert captured._traceable
-    output, cache = captured.forward(x)
-    for layout in (
-        np.ascontiguousarray,
-        np.asfortranarray,
-        lambda dy: np.repeat(dy, 2, axis=0)[::2],
-        lambda dy: dy[::-1],
-    ):
-        doutput = layout(normal(np.random.default_rng(3), output.shape, np.float32))
-        same_grads(captured.gradients(doutput, cache), captured.net.gradients(doutput, captured.net.forward(x)[1]))
 
 
-def test_results_are_nobody_elses() -> None:
-    captured, found = Captured(small()), []
-    for seed in range(3):
-        output, cache = captured.forward(images(4, seed))
-        found.append([output, captured.predict(images(4, seed)), *captured.gradients(output, cache).values()])
-    kept = [[array.copy("K") for array in one] for one in found]
-    for array in found[1]:
+def test_outputs_are_nobody_elses_and_gradients_are_lent_until_the_next_pass_of_the_form() -> None:
+    captured, loss, labels = Captured(small()), scratch.CrossEntropy(), np.arange(4)
+    found = [captured.through(loss, images(4, seed), labels) for seed in range(3)]
+    outputs = [one.output for one in found] + [captured.predict(images(4, seed)) for seed in range(3)]
+    kept = [array.copy("K") for array in outputs]
+    last = {name: grad.copy("K") for name, grad in found[2].grads.items()}
+    for grad in found[0].grads.values():
+        assert not grad.flags.writeable
+        with pytest.raises(ValueError, match="read-only"):
+            grad += 1
+    for one in found:
+        same_grads(one.grads, last)
+    found[0].grads.clear()  # the mapping is the caller's
+    captured.predict(images(4, 8))  # in other memory, as what follows
+    captured.through(loss, images(3), labels[:3])
+    captured.through(scratch.SquaredError(), images(4, 7), labels)
+    captured.through(loss, images(4, 7), labels, share=0.5)
+    same_grads(found[2].grads, last)
+    for array in outputs[::2]:
         array[...] = np.nan
     compare(captured, images(4, 8))
-    for array, copied in zip(found[0] + found[2], kept[0] + kept[2], strict=True):
+    same_pass(captured.through(loss, images(4, 2), labels), through(captured.net, loss, images(4, 2), labels))
+    for array, copied in list(zip(outputs, kept, strict=True))[1::2]:
         same(array, copied)
-    everything = [array for one in found for array in one]
-    assert not any(np.may_share_memory(a, b) for i, a in enumerate(everything) for b in everything[:i])
-    assert all(array.flags.writeable and type(array) is np.ndarray for array in everything)
+    assert all(array.flags.writeable and type(array) is np.ndarray for array in outputs)
+    assert not any(np.may_share_memory(a, b) for i, a in enumerate(outputs) for b in outputs[:i])
 
 
 BAD: dict[str, Any] = {
@@ -313,6 +353,33 @@ BAD_MASKS: dict[str, Any] = {
 }
 
 
+GOOD_TARGETS: dict[str, np.ndarray] = {
+    "labels": np.array([0, 4, 2, 2]),
+    "unsigned": np.array([0, 4, 2, 2], np.uint8),
+    "dense": np.eye(4, 5, dtype=np.float32),
+}
+BAD_TARGETS: dict[str, Any] = {
+    "label of none": np.array([0, 4, 5, 2]),
+    "label of none, unsigned": np.array([0, 4, 5, 2], np.uint8),
+    "far label, unsigned": np.array([0, 255, 5, 2], np.uint8),
+    "negative label": np.array([0, 4, 2, -1]),
+    "the first of several": np.array([-5, 9, 9, -1]),
+    "too few": np.arange(3),
+    "too many": np.zeros(5, int),
+    "one": np.int64(1),
+    "truth values": np.ones(4, bool),
+    "rank": np.zeros((4, 1), int),
+    "dense of another dtype": np.eye(4, 5),
+    "dense of another width": np.eye(4, 4, dtype=np.float32),
+    "dense of too few": np.eye(3, 5, dtype=np.float32),
+    "list": [0, 1, 2, 3],
+    "None": None,
+    "masked array": np.ma.zeros(4, int),
+    "objects": np.array([0, 1, 2, 3], object),
+    "words": np.array(list("abcd")),
+}
+
+
 def refusal(function: Callable[..., Any], *arguments: Any) -> tuple[type, str]:
     with pytest.raises((TypeError, ValueError, AttributeError)) as caught:
         function(*arguments)
@@ -326,22 +393,106 @@ def test_what_the_network_refuses_is_refused_in_its_words(recorded: bool) -> Non
     if recorded:
         compare(captured, images())
         compare(captured, images(), masks)
-    kept = passes(captured)
-    for x in BAD.values():
-        assert refusal(captured.forward, x) == refusal(net.forward, x)
-        assert refusal(captured.forward, x, masks) == refusal(net.forward, x, masks)
-        assert refusal(captured.predict, x) == refusal(net.predict, x)
-    for bad in BAD_MASKS.values():
-        assert refusal(captured.forward, images(), bad) == refusal(net.forward, images(), bad)
-    output, cache = captured.forward(images())
-    plain_cache = net.forward(images())[1]
-    for doutput in (output[:2], output.astype(np.float64), output[0], output[:, :1], output.tolist(), None, output.T):
-        assert refusal(captured.gradients, doutput, cache) == refusal(net.gradients, doutput, plain_cache)
+    kept, labels = passes(captured), np.arange(4)
+
+    def refused(*arguments: Any) -> tuple[type, str]:
+        found = refusal(captured.through, *arguments)
+        assert found == refusal(through, net, *arguments)
+        return found
+
+    for loss in (scratch.CrossEntropy(), scratch.SquaredError()):
+        for x in BAD.values():
+            refused(loss, x, labels)
+            refused(loss, x, labels, masks)
+            assert refusal(captured.predict, x) == refusal(net.predict, x)
+        for bad in BAD_MASKS.values():
+            refused(loss, images(), labels, bad)
     assert captured._traceable
     assert [one for one in kept if one not in passes(captured)] == []
     compare(captured, images(4, 9))
     compare(captured, images(4, 9), masks)
-    assert captured.forward(images(), np.random.default_rng(0))[0].shape == (4, 5)  # draws, as the network does
+    drawn = captured.through(scratch.CrossEntropy(), images(), labels, np.random.default_rng(0))  # as the network does
+    same_pass(drawn, through(net, scratch.CrossEntropy(), images(), labels, np.random.default_rng(0)))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("recorded", [0, 1, 3], ids=lambda times: f"after {times} passes")
+@pytest.mark.parametrize("loss", [scratch.CrossEntropy, scratch.SquaredError])
+def test_a_target_out_of_range_is_refused_of_a_replayed_pass_in_the_same_words(loss: Any, recorded: int) -> None:
+    captured, criterion, x = Captured(small()), loss(), images()
+    good = [target for target in GOOD_TARGETS.values() if loss is scratch.SquaredError or target.dtype.kind != "f"]
+    for target in good * recorded:
+        captured.through(criterion, x, target)
+    assert len(passes(captured)) == (len(good) if recorded else 0)
+    said = []
+    for bad in BAD_TARGETS.values():
+        found = refusal(captured.through, criterion, x, bad)
+        assert found == refusal(through, captured.net, criterion, x, bad)
+        said.append(found[1])
+        for target in good[:recorded]:
+            same_pass(captured.through(criterion, x, target), through(captured.net, criterion, x, target))
+    assert said[:4] == [
+        "target[2] is 5, expected a label from 0 to 4",
+        "target[2] is 5, expected a label from 0 to 4",
+        "target[1] is 255, expected a label from 0 to 4",
+        "target[3] is -1, expected a label from 0 to 4",
+    ]
+    assert captured._traceable
+    for target in good:
+        same_pass(captured.through(criterion, x, target), through(captured.net, criterion, x, target))
+
+
+def test_a_loss_whose_reduction_was_changed_is_another() -> None:
+    captured, loss = Captured(small()), scratch.CrossEntropy()
+    for seed, reduction in enumerate(["mean", "sum", "sum", "mean", "mean", "sum"]):
+        loss.reduction = reduction  # type: ignore[assignment]
+        for one in (loss, scratch.CrossEntropy(reduction), scratch.SquaredError(reduction)):  # type: ignore[arg-type]
+            x, labels = images(4, seed), np.arange(4)
+            same_pass(captured.through(one, x, labels), through(captured.net, one, x, labels))
+    assert len(passes(captured)) == 4
+
+
+class Doubled(scratch.CrossEntropy):
+    """Of another package: what it adds is no call of NumPy."""
+
+    seen = 0
+
+    def forward(self, output: Any, target: Any) -> Any:
+        Doubled.seen += 1
+        value, cache = super().forward(output, target)
+        return 2 * value, cache
+
+
+def test_only_the_losses_themselves_are_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    captured, x, labels = Captured(small()), images(), np.arange(4)
+    plain = through(captured.net, scratch.CrossEntropy(), x, labels)
+    for count in range(1, 4):
+        assert captured.through(Doubled(), x, labels).value == 2 * plain.value
+        assert Doubled.seen == count
+    watched, calls, forward = scratch.CrossEntropy(), [], scratch.CrossEntropy().forward
+    watched.forward = lambda *given: calls.append(given) or forward(*given)  # type: ignore[method-assign]
+    for _ in range(3):
+        same_pass(captured.through(watched, x, labels), plain)
+    assert len(calls) == 3
+    noted = scratch.CrossEntropy()
+    noted.history = []  # type: ignore[attr-defined]  # which is no key of a mapping
+    same_pass(captured.through(noted, x, labels), plain)
+    assert not passes(captured)
+    assert captured._traceable
+    compare(captured, x)
+    unchecked = scratch.CrossEntropy.unchecked
+    monkeypatch.setattr(scratch.CrossEntropy, "unchecked", lambda *given: calls.append(given) or unchecked(*given))
+    patched = Captured(small())
+    same_pass(patched.through(scratch.CrossEntropy(), x, labels), plain)
+    assert not patched._traceable
+
+
+def test_what_is_too_large_to_be_worth_a_copy_is_not_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capture, "_SMALL", 4 * 36)
+    captured = Captured(small())
+    compare(captured, images(5))
+    assert not passes(captured)
+    compare(captured, images(4))
+    assert is_replayed(captured)
 
 
 def test_an_empty_batch_is_the_networks() -> None:
@@ -352,20 +503,19 @@ def test_an_empty_batch_is_the_networks() -> None:
 
 def test_shapes_in_turn_and_more_than_are_kept() -> None:
     captured = Captured(small())
-    first = captured.forward(images(1))
-    doutput = np.ones_like(first[0])
-    expected = captured.net.gradients(doutput, captured.net.forward(images(1))[1])
+    compare(captured, images(1))
+    first = passes(captured)
     for samples in (*range(2, capture._MOST + 4), 2, 3, 2, 3):
         compare(captured, images(samples))
         assert len(passes(captured)) <= capture._MOST
-    assert first[1].captured in passes(captured)
-    same_grads(captured.gradients(doutput, first[1]), expected)
+    assert len(passes(captured)) == capture._MOST
+    assert passes(captured)[: len(first)] == first
     assert is_replayed_again(captured, images(1))
 
 
 def test_a_form_that_comes_once_is_not_recorded() -> None:
     captured = copy.copy(Captured(small(), patience=1))
-    for samples, recorded in ((4, 0), (3, 0), (4, 2), (3, 4)):  # there and back, and the prediction
+    for samples, recorded in ((4, 0), (3, 0), (4, 3), (3, 6)):  # whole, a share, and the prediction
         compare(captured, images(samples))
         assert len(passes(captured)) == recorded
     assert isinstance(pickle.loads(pickle.dumps(captured)), Captured)
@@ -403,19 +553,6 @@ def is_replayed_again(captured: Captured, x: np.ndarray) -> bool:
     before = passes(captured)
     compare(captured, x)
     return captured._traceable and passes(captured) == before
-
-
-def test_the_way_back_of_a_pass_that_was_overwritten_is_refused() -> None:
-    captured, net = Captured(small()), small()
-    for _ in range(3):
-        output, old = captured.forward(images(4, 1))
-        captured.predict(images(4, 5))
-        captured.forward(images(3, 5))
-        captured.gradients(output, old)  # those are in other memory
-        other, new = captured.forward(images(4, 2))
-        with pytest.raises(RuntimeError, match="overwritten"):
-            captured.gradients(output, old)
-        same_grads(captured.gradients(other, new), net.gradients(other, net.forward(images(4, 2))[1]))
 
 
 def test_parameters_may_be_other_arrays() -> None:
@@ -463,7 +600,7 @@ def test_only_what_is_of_the_package_is_recorded(monkeypatch: pytest.MonkeyPatch
         captured = Captured(net)
         for seed in range(3):
             compare_outputs(captured, normal(np.random.default_rng(seed), (4, 3), np.float32))
-        return not captured._passes
+        return not passes(captured)
 
     assert untouched(scratch.Sequential({"fc": Outside(3, 2, rng=rng)}))
     assert untouched(scratch.Sequential({"in": scratch.Sequential({"fc": Outside(3, 2, rng=rng)})}))
@@ -482,11 +619,10 @@ def test_only_what_is_of_the_package_is_recorded(monkeypatch: pytest.MonkeyPatch
 
 
 def compare_outputs(captured: Captured, x: np.ndarray) -> None:
-    output, cache = captured.forward(x)
-    expected, plain_cache = captured.net.forward(x)
-    same(output, expected)
-    same_grads(captured.gradients(output, cache), captured.net.gradients(output, plain_cache))
-    same(captured.predict(x), captured.net.predict(x))
+    target = normal(np.random.default_rng(len(x)), captured.net.predict(x).shape, x.dtype)
+    expected = through(captured.net, scratch.SquaredError(), x, target)
+    same_pass(captured.through(scratch.SquaredError(), x, target), expected)
+    same(captured.predict(x), expected.output)
 
 
 class Scaled(Module):
@@ -558,83 +694,62 @@ def test_a_layer_that_no_recording_does_justice_to_is_computed_plainly(kind: Any
         compare_outputs(captured, normal(np.random.default_rng(seed), (2, 3), np.float64))
         net.layers["layer"].scale[...] = seed  # type: ignore[attr-defined]
     assert captured._traceable == (kind in (Scaled, Dependent, Failing))
-    assert bool(captured._passes) == (kind in (Scaled, Dependent, DecidingBack, EscapingBack))
+    assert bool(passes(captured)) == (kind in (Scaled, Dependent))
     for values in (np.full((2, 3), 91.0), np.linspace(80, 100, 6).reshape(2, 3)):
         compare_outputs(captured, values)
     assert captured._traceable == (kind in (Scaled, Failing))
 
 
-def test_cache_of_a_recording_that_was_given_up_still_leads_back() -> None:
+def test_a_prediction_that_no_recording_does_justice_to_is_made_plainly() -> None:
     net = scratch.Sequential({"layer": Dependent()})
-    captured, x = Captured(net), np.ones((2, 3))
-    output, cache = captured.forward(x)
-    assert isinstance(cache, CapturedCache)
-    captured.predict(np.linspace(80, 100, 6).reshape(2, 3))
-    captured.predict(x)
-    captured.predict(np.linspace(80, 100, 6).reshape(2, 3))
+    captured, other = Captured(net), np.linspace(80, 100, 6).reshape(2, 3)
+    for x in (np.ones((2, 3)), np.zeros((2, 3)), other, np.ones((2, 3)), other):
+        same(captured.predict(x), net.predict(x))
     assert not captured._traceable
-    same_grads(captured.gradients(output, cache), net.gradients(output, net.forward(x)[1]))
+    assert len(passes(captured)) == 1
 
 
 @pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt])
-def test_a_recording_that_is_broken_off_leaves_nothing(error: type, monkeypatch: pytest.MonkeyPatch) -> None:
-    for way in ("forward", "gradients"):
-        captured, broken = Captured(small()), []
-        place = capture.Tape.place
+@pytest.mark.parametrize("at", [1, 9, 40])
+def test_a_recording_that_is_broken_off_leaves_nothing(error: type, at: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    captured, broken = Captured(small()), []
+    place = capture.Tape.place
 
-        def failing(self: Any, like: Any, place: Any = place, broken: list[int] = broken) -> Any:
-            broken.append(0)
-            if len(broken) == 9:
-                raise error
-            return place(self, like)
+    def failing(self: Any, like: Any) -> Any:
+        broken.append(0)
+        if len(broken) == at:
+            raise error
+        return place(self, like)
 
-        if way == "gradients":
-            output, cache = captured.forward(images())
-        monkeypatch.setattr(capture.Tape, "place", failing)
-        try:
-            if way == "forward":
-                captured.forward(images())
-            else:
-                captured.gradients(output, cache)
-        except KeyboardInterrupt:
-            assert error is KeyboardInterrupt
-        else:
-            assert error is MemoryError  # the plain pass needs less, and was made
-        monkeypatch.undo()
-        assert all(one._tape.calls == [] for one in passes(captured))
-        assert captured._traceable
-        if way == "gradients":
-            compare_outputs(captured, images())
-            same_grads(captured.gradients(output, captured.forward(images())[1]), small_gradients(output))
-        for seed in range(3):
-            compare(captured, images(4, seed))
-        assert is_replayed(captured)
-
-
-def small_gradients(doutput: np.ndarray) -> dict[str, np.ndarray]:
-    net = small()
-    return net.gradients(doutput, net.forward(images())[1])
+    monkeypatch.setattr(capture.Tape, "place", failing)
+    try:
+        compare(captured, images())
+    except KeyboardInterrupt:
+        assert error is KeyboardInterrupt
+    else:
+        assert error is MemoryError  # the plain pass needs less, and was made
+    monkeypatch.undo()
+    assert len(broken) >= at
+    assert captured._traceable
+    assert not captured._turns.locked()
+    for seed in range(3):
+        compare(captured, images(4, seed))
+    assert is_replayed(captured)
 
 
 def test_threads_wait_for_each_other() -> None:
-    """Predictions are each thread's own; the way back is refused where another's pass has come between."""
-    captured = Captured(small())
-    expected = [small().predict(images(4, seed)) for seed in range(4)]
-    grads = [small().gradients(expected[seed], small().forward(images(4, seed))[1]) for seed in range(4)]
+    """Losses, outputs and predictions are each thread's own; gradients are lent until another's pass."""
+    captured, loss = Captured(small()), scratch.CrossEntropy()
+    labels = [np.full(4, seed) for seed in range(4)]
+    expected = [through(small(), loss, images(4, seed), labels[seed]) for seed in range(4)]
     faults: list[object] = []
 
     def work(seed: int) -> None:
         for _ in range(60):
-            if captured.predict(images(4, seed)).tobytes() != expected[seed].tobytes():
+            if captured.predict(images(4, seed)).tobytes() != expected[seed].output.tobytes():
                 faults.append(seed)
-            output, cache = captured.forward(images(4, seed))
-            if output.tobytes() != expected[seed].tobytes():
-                faults.append(seed)
-            try:
-                found = captured.gradients(output, cache)
-            except RuntimeError:
-                continue
-            if any(found[name].tobytes() != grad.tobytes() for name, grad in grads[seed].items()):
+            found = captured.through(loss, images(4, seed), labels[seed])
+            if found.output.tobytes() != expected[seed].output.tobytes() or found.value != expected[seed].value:
                 faults.append(seed)
 
     threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
@@ -651,19 +766,20 @@ def test_threads_wait_for_each_other() -> None:
 
 
 def test_one_thread_at_a_time_uses_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    captured, call, locked = Captured(small()), recording.Calls.__call__, []
+    captured, lent, locked = Captured(small()), recording.Calls.lent, []
 
     def watched(self: Any, *inputs: Any) -> Any:
         locked.append(captured._turns.locked())
-        return call(self, *inputs)
+        return lent(self, *inputs)
 
-    monkeypatch.setattr(recording.Calls, "__call__", watched)
+    monkeypatch.setattr(recording.Calls, "lent", watched)
     for _ in range(2):
-        output, cache = captured.forward(images())
-        captured.gradients(output, cache)
+        captured.through(scratch.CrossEntropy(), images(), np.arange(4))
         captured.predict(images())
-    assert len(locked) >= 6
+    assert len(locked) == 6  # two of them to be compared
     assert all(locked)
+    with pytest.raises(ValueError, match="label"):
+        captured.through(scratch.CrossEntropy(), images(), np.arange(4) + 4)
     assert not captured._turns.locked()
 
 
@@ -686,7 +802,8 @@ def test_nothing_keeps_what_is_forgotten() -> None:
     """Memory is given back at once, not when cycles are looked for."""
     captured = Captured(small())
     compare(captured, images(), draw_masks(captured.net, images(), np.random.default_rng(0)))
-    kept = [weakref.ref(captured), *map(weakref.ref, passes(captured)), weakref.ref(passes(captured)[0]._tape)]
+    kept = [weakref.ref(captured), *(weakref.ref(one.calls) for one in passes(captured))]
+    kept += [weakref.ref(one.calls._inputs[0].tape) for one in passes(captured)]
     gc.disable()
     try:
         del captured
@@ -696,14 +813,16 @@ def test_nothing_keeps_what_is_forgotten() -> None:
 
 
 def held(one: Any) -> int:
-    """Bytes of the memory that a recording runs through, parameters left out."""
+    """Bytes from the first to the last that a recording runs through, of the arrays that are not the network's."""
+    arrays = one.calls._places + [array for call in one.calls._calls for array in in_call(call)]
     params = {id(root(value)) for _, _, value in one.settings if isinstance(value, np.ndarray)}
-    calls = [one._calls] if hasattr(one, "_calls") else [one._there, one._back]
-    arrays = [array for each in calls for array in each._places]
-    for call in (call for each in calls for call in each._calls):
-        arrays += in_call(call)
-    roots = {id(root(array)): root(array).nbytes for array in arrays}
-    return sum(size for key, size in roots.items() if key not in params)
+    own = [array for array in arrays if id(root(array)) not in params]
+    roots = {id(root(array)): root(array) for array in own}
+    spans = []
+    for key, array in roots.items():
+        bounds = [byte_bounds(one) for one in own if id(root(one)) == key]
+        spans.append(min(array.nbytes, max(end for _, end in bounds) - min(begin for begin, _ in bounds)))
+    return sum(spans)
 
 
 def in_call(call: Any) -> list[np.ndarray]:
@@ -713,7 +832,7 @@ def in_call(call: Any) -> list[np.ndarray]:
 
 
 def root(array: Any) -> Any:
-    while array.base is not None:
+    while isinstance(array.base, np.ndarray):
         array = array.base
     return array
 
@@ -723,8 +842,8 @@ def test_a_recording_holds_about_what_a_plain_pass_needs() -> None:
     net = scratch.LeNet5(rng=np.random.default_rng(0))
     captured = Captured(net)
     x = normal(np.random.default_rng(1), (16, 1, 28, 28), np.float32)
-    output, cache = captured.forward(x)
-    captured.gradients(output, cache)
+    loss, labels = scratch.CrossEntropy(), np.arange(16) % 10
+    captured.through(loss, x, labels)
     captured.predict(x)
 
     def peak(function: Callable[[], Any]) -> int:
@@ -736,7 +855,7 @@ def test_a_recording_holds_about_what_a_plain_pass_needs() -> None:
             tracemalloc.stop()
 
     there_and_back, there = passes(captured)
-    assert held(there_and_back) <= 1.5 * peak(lambda: net.gradients(output, net.forward(x)[1]))
+    assert held(there_and_back) <= 1.5 * peak(lambda: through(net, loss, x, labels))
     assert held(there) <= 2.2 * peak(lambda: net.predict(x))
 
 
