@@ -27,8 +27,9 @@ def in_large_pages(size: int) -> NDArray[np.uint8]:
 
     Of 4 KiB, the usual size, a network's arrays take more pages than the processor remembers the places of.
     """
+    if not hasattr(mmap, "MADV_HUGEPAGE"):  # no Linux
+        return np.zeros(size, np.uint8)
     memory = mmap.mmap(-1, -(-size // _PAGES) * _PAGES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    if hasattr(mmap, "MADV_HUGEPAGE"):
-        with contextlib.suppress(OSError):  # a kernel without them
-            memory.madvise(mmap.MADV_HUGEPAGE)
+    with contextlib.suppress(OSError):  # a kernel without them
+        memory.madvise(mmap.MADV_HUGEPAGE)
     return np.frombuffer(memory, np.uint8)
