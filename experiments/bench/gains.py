@@ -81,8 +81,8 @@ class Version:
     def gradients(self) -> dict[str, agreement.Array]:
         """The gradients of the third pass, after `outcome` made the first, on other images than the first two.
 
-        The first is recorded and the second compared; only then one is replayed, and has to follow new numbers. The
-        biases, which begin at 0, are at something else since the first step.
+        The second is recorded and the third replayed, which has to follow new numbers. The biases, which begin at 0,
+        are at something else since the first step.
         """
         with self._way():
             for images in (self.steps.images, -self.steps.images):
