@@ -5,16 +5,15 @@ As in torch, what is called convolution is the cross-correlation: the filter is 
 
 import math
 from collections.abc import Sequence
-from typing import Final, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from scratch import init
-from scratch.linear import linear, linear_dweight, linear_dx
 from scratch.module import Module, Shape
 from scratch.sizes import convolution_parameters, output_size
-from scratch.unfolding import along, as_matrix, fold, rows_of, unfold, windows
+from scratch.unfolding import conv2d, conv2d_dweight, conv2d_dx
 from scratch.validation import (
     Array,
     Pair,
@@ -27,91 +26,8 @@ from scratch.validation import (
     check_table,
 )
 
-_DEEP: Final = 64
-"""Pixels under the filter from which on it pays to turn δ round: BLAS is faster where both matrices lie row by row."""
-
 Table: TypeAlias = NDArray[np.bool_] | Sequence[Sequence[bool]]
 """Which input channel (column) feeds which output channel (row)."""
-
-
-def has_one_place(size: Shape, kernel_size: Shape, padding: Pair) -> bool:
-    """Whether the filter is as large as the image, (H, W) both: it is then a fully connected layer of C·H·W inputs."""
-    return size == kernel_size and padding == (0, 0)
-
-
-def conv2d(x: Array, weight: Array, bias: Array | None, stride: Pair, padding: Pair) -> tuple[Array, Array]:
-    """y[n, o, p, q] = b[o] + Σ_cij w[o, c, i, j] · x[n, c, p·sh + i − ph, q·sw + j − pw]: a matrix product per row p.
-
-    x (N, C, H, W), weight (O, C, kh, kw), bias (O,) -> y (N, O, H′, W′) and the columns of `unfold`, which the
-    gradient of the weight needs again; where the filter has one place only, the pixels (N, C·H·W) instead.
-    """
-    if has_one_place(x.shape[2:], weight.shape[2:], padding):
-        pixels = x.reshape(len(x), weight[0].size)
-        return linear(pixels, weight.reshape(len(weight), -1), bias)[:, :, None, None], pixels
-    columns = unfold(x, weight.shape[3], stride[1], padding)
-    y = as_matrix(weight) @ windows(columns, weight.shape[2], stride[0])  # (H′, O, W′·N)
-    if bias is not None:
-        y += along(bias[:, None], y[:1])
-    return y.reshape(*y.shape[:2], *columns.shape[3:]).transpose(3, 1, 0, 2), columns
-
-
-def conv2d_dweight(dy: Array, columns: Array, kernel_size: Pair, stride: int) -> tuple[Array, Array]:
-    """Gradients of `conv2d` with respect to weight and bias; `dy` is the lecture's δ, one map per output channel.
-
-    dweight[o, c, i, j] = Σ_npq δ[n, o, p, q] · x[n, c, p·sh + i − ph, q·sw + j − pw]
-    dbias[o]            = Σ_npq δ[n, o, p, q]
-
-    `columns` as `conv2d` returned them; `stride` is sh.
-    """
-    kh, kw = kernel_size
-    if columns.ndim == 2:
-        dweight, dbias = linear_dweight(dy[:, :, 0, 0], columns)
-        return dweight.reshape(len(dweight), -1, kh, kw), dbias
-    channels, delta = columns.shape[1], rows_of(dy)
-    under, across = windows(columns, kh, stride), delta.transpose(0, 2, 1)
-    if under.shape[1] > _DEEP:
-        across = across.copy()
-    dweight = (under @ across).sum(axis=0)  # (kh·C·kw, O)
-    return dweight.reshape(kh, channels, kw, -1).transpose(3, 1, 0, 2), np.einsum("pos->o", delta)
-
-
-def conv2d_dx(dy: Array, weight: Array, size: Pair, stride: Pair, padding: Pair) -> Array:
-    """Gradient of `conv2d` with respect to x; `size` is (H, W) of x.
-
-    dx[n, c, h, w] = Σ w[o, c, i, j] · δ[n, o, p, q] over all uses: p·sh + i − ph = h, q·sw + j − pw = w
-    """
-    (samples, *_, cols), (_, channels, kh, kw) = dy.shape, weight.shape
-    if has_one_place(size, (kh, kw), padding):
-        return linear_dx(dy[:, :, 0, 0], weight.reshape(len(weight), -1)).reshape(samples, channels, kh, kw)
-    delta = rows_of(dy)
-    delta = delta if delta.flags.c_contiguous else delta.copy()  # for `windows`, which goes by its shape alone
-    dcolumns = np.empty_like(dy, shape=(size[0] + 2 * padding[0], channels * kw, cols * samples), order="C")
-    for first in range(stride[0]):  # of the input's rows, a stride apart: the same rows of the filter reach them
-        taps = weight[:, :, first :: stride[0]]
-        gather(dcolumns[first :: stride[0]], taps, delta)
-    return fold(dcolumns.reshape(len(dcolumns), channels, kw, cols, samples), size, stride[1], padding)
-
-
-def gather(drows: Array, taps: Array, delta: Array) -> None:
-    """Write what each row of the input receives, for stride 1: one product with all rows of δ that have used it.
-
-    dcolumn[h] = Σ_i w[i] · δ[h − i]: taps (O, C, kh, kw), delta (H′, O, W′·N) -> drows (H, C·kw, W′·N)
-    """
-    (rows, channels, run), height = delta.shape, taps.shape[2]
-    filters = taps[:, :, ::-1].transpose(1, 3, 2, 0).reshape(drows.shape[1], -1)  # δ's first row meets the last of w
-    inner = range(height - 1, rows) if height else range(0)  # these rows have been used by all of the filter's
-    if inner:
-        np.matmul(filters, windows(delta[:, :, None, None], height, 1), out=drows[inner.start : inner.stop])
-    for h in range(len(drows)):
-        if h in inner:
-            continue
-        begin, end = max(0, h - height + 1), min(h + 1, rows)
-        if begin < end:
-            skipped = (height - 1 - h + begin) * channels
-            used = filters[:, skipped : skipped + (end - begin) * channels]
-            np.matmul(used, delta[begin:end].reshape(used.shape[1], run), out=drows[h])
-        else:
-            drows[h] = 0
 
 
 def in_plane(x: Array) -> Array:

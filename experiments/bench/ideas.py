@@ -85,21 +85,21 @@ IDEAS: Final[dict[str, Idea]] = {
         _CONV,
     ),
     "c": Idea("no gradient of the image", {"scratch.module.Sequential.gradients": plain_ways.gradients}),
-    "d": Idea("C5 as a fully connected layer", {"scratch.convolution.has_one_place": lambda *_: False}, _CONV),
+    "d": Idea("C5 as a fully connected layer", {"scratch.unfolding.has_one_place": lambda *_: False}, _CONV),
     "e": Idea(
         "linear layers with a column per sample",
         {
             "scratch.linear.linear": plain_ways.linear,
             "scratch.linear.linear_dx": plain_ways.linear_dx,
-            "scratch.convolution.linear": plain_ways.linear,
-            "scratch.convolution.linear_dx": plain_ways.linear_dx,
+            "scratch.unfolding.linear": plain_ways.linear,
+            "scratch.unfolding.linear_dx": plain_ways.linear_dx,
         },
     ),
     "f": Idea(
         "outer product of one sample without BLAS",
         {
             "scratch.linear.linear_dweight": plain_ways.linear_dweight,
-            "scratch.convolution.linear_dweight": plain_ways.linear_dweight,
+            "scratch.unfolding.linear_dweight": plain_ways.linear_dweight,
         },
         most=1,
     ),
@@ -139,10 +139,10 @@ IDEAS: Final[dict[str, Idea]] = {
     ),
     "n": Idea("passes recorded and replayed", _NOT_RECORDED),
     "o": Idea("two processes", {}, _CONV, least=16, apart=True, threads=2),
-    "p": Idea("δ turned round: both matrices lie row by row", {"scratch.convolution._DEEP": _EVERYTHING}, _CONV),
+    "p": Idea("δ turned round: both matrices lie row by row", {"scratch.unfolding._DEEP": _EVERYTHING}, _CONV),
     "q": Idea(
         "numbers per map written out along a row",
-        {"scratch.convolution.along": plain_ways.along, "scratch.pooling.along": plain_ways.along},
+        {"scratch.unfolding.along": plain_ways.along, "scratch.pooling.along": plain_ways.along},
         _CONV,
     ),
     "r": Idea("the table as numbers, not booleans", {"scratch.convolution.masked": plain_ways.masked}, _CONV),

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from scratch import batch, convolution, pooling
+from scratch import batch, pooling, unfolding
 from scratch.capture import quickened
 from scratch.module import Sequential
 from scratch.parallel import DataParallel
@@ -20,14 +20,14 @@ from scratch.passes import Pass
 from scratch.unfolding import as_matrix, fold, rows_of
 from scratch.validation import Array, Pair, check_array, check_shape
 
-_conv2d, _conv2d_dweight, _conv2d_dx = convolution.conv2d, convolution.conv2d_dweight, convolution.conv2d_dx
+_conv2d, _conv2d_dweight, _conv2d_dx = unfolding.conv2d, unfolding.conv2d_dweight, unfolding.conv2d_dx
 
 
 def conv2d(x: Array, weight: Array, bias: Array | None, stride: Pair, padding: Pair) -> tuple[Array, Array]:
     """Copy every window under the filter side by side, each pixel kh·kw times; then one product for all places."""
     (kh, kw), (ph, pw), (sh, sw) = weight.shape[2:], padding, stride
     samples, channels, height, width = x.shape
-    if convolution.has_one_place((height, width), (kh, kw), padding):
+    if unfolding.has_one_place((height, width), (kh, kw), padding):
         return _conv2d(x, weight, bias, stride, padding)
     padded = np.zeros_like(x, shape=(channels, height + 2 * ph, width + 2 * pw, samples), order="C")
     np.copyto(padded[:, ph : ph + height, pw : pw + width], x.transpose(1, 2, 3, 0))
@@ -53,7 +53,7 @@ def conv2d_dx(dy: Array, weight: Array, size: Pair, stride: Pair, padding: Pair)
     """One product for all kh·kw entries of the filter, then each added where it came from."""
     (kh, kw), (ph, pw), (sh, sw) = weight.shape[2:], padding, stride
     (samples, _, rows, cols), channels = dy.shape, weight.shape[1]
-    if convolution.has_one_place(size, (kh, kw), padding):
+    if unfolding.has_one_place(size, (kh, kw), padding):
         return _conv2d_dx(dy, weight, size, stride, padding)
     delta = dy.transpose(1, 2, 3, 0).reshape(len(weight), -1)
     dcolumns = (weight.reshape(len(weight), -1).T @ delta).reshape(channels, kh, kw, rows, cols, samples)
@@ -67,7 +67,7 @@ def conv2d_dx_by_entries(dy: Array, weight: Array, size: Pair, stride: Pair, pad
     """As the last, with the rows outermost: all products at once, then kh·kw sums."""
     (kh, kw), (ph, pw), (sh, sw) = weight.shape[2:], padding, stride
     (samples, _, rows, cols), channels = dy.shape, weight.shape[1]
-    if convolution.has_one_place(size, (kh, kw), padding):
+    if unfolding.has_one_place(size, (kh, kw), padding):
         return _conv2d_dx(dy, weight, size, stride, padding)
     dcolumns = (as_matrix(weight).T @ rows_of(dy)).reshape(rows, kh, channels, kw, cols, samples)
     padded = np.zeros_like(dy, shape=(size[0] + 2 * ph, channels, size[1] + 2 * pw, samples), order="C")
@@ -80,7 +80,7 @@ def conv2d_dx_at_once(dy: Array, weight: Array, size: Pair, stride: Pair, paddin
     """The products for all rows of the filter at once, then rows and columns folded apart, as now."""
     (kh, kw), (ph, _), (sh, sw) = weight.shape[2:], padding, stride
     (samples, _, rows, cols), channels = dy.shape, weight.shape[1]
-    if convolution.has_one_place(size, (kh, kw), padding):
+    if unfolding.has_one_place(size, (kh, kw), padding):
         return _conv2d_dx(dy, weight, size, stride, padding)
     products = (as_matrix(weight).T @ rows_of(dy)).reshape(rows, kh, channels * kw, cols * samples)
     dcolumns = np.zeros_like(dy, shape=(size[0] + 2 * ph, channels * kw, cols * samples), order="C")
@@ -93,7 +93,7 @@ def conv2d_dx_by_rows(dy: Array, weight: Array, size: Pair, stride: Pair, paddin
     """The products for one row of the filter after the other, each added to the rows of the input that it reaches."""
     (kh, kw), (ph, _), (sh, sw) = weight.shape[2:], padding, stride
     (samples, _, rows, cols), channels = dy.shape, weight.shape[1]
-    if convolution.has_one_place(size, (kh, kw), padding):
+    if unfolding.has_one_place(size, (kh, kw), padding):
         return _conv2d_dx(dy, weight, size, stride, padding)
     delta = rows_of(dy)
     dcolumns = np.zeros_like(dy, shape=(size[0] + 2 * ph, channels * kw, cols * samples), order="C")

@@ -15,14 +15,25 @@ _ROWS = "(shape, columns.dtype, columns, strides=strides)"
 _Y = "y.reshape(*y.shape[:2], *columns.shape[3:]).transpose(3, 1, 0, 2)"
 _PIXELS = "linear(pixels, weight.reshape(len(weight), -1), bias)"
 # dW
-_DW = "dweight = (windows(columns, kh, stride) @ delta.transpose(0, 2, 1)).sum(axis=0)"
+_UNDER = "windows(columns, kh, stride), delta.transpose(0, 2, 1)"
+_DW = "dweight = (under @ across).sum(axis=0)"
+_TURNED = "across = across.copy()"
 _DFILTERS = "dweight.reshape(kh, channels, kw, -1).transpose(3, 1, 0, 2)"
 _DBIAS = 'np.einsum("pos->o", delta)'
 # dx
-_DX = "    (samples, _, rows, cols), (_, channels, kh, kw) = dy.shape, weight.shape\n"
+_DX = "    (samples, *_, cols), (_, channels, kh, kw) = dy.shape, weight.shape\n"
 _DROWS_OF = "return dy.transpose(2, 1, 3, 0).reshape(rows, channels, cols * samples)"
-_DELTA = "    delta = rows_of(dy)\n    dcolumns"
-_DROWS = "dcolumns[i : i + stride[0] * rows : stride[0]] += weight[:, :, i].reshape(len(weight), -1).T @ delta"
+_DCOLUMNS_OF = "    dcolumns = np.empty_like(dy, shape="
+_PHASES = "    for first in range(stride[0]):"
+_PHASE = "        gather(dcolumns[first :: stride[0]], taps, delta)\n"
+_TAPS = "taps = weight[:, :, first :: stride[0]]"
+# gather
+_FILTERS = "taps[:, :, ::-1].transpose(1, 3, 2, 0)"
+_INNER = "range(height - 1, rows) if height"
+_ALL_USED = "windows(delta[:, :, None, None], height, 1)"
+_BEGIN = "begin, end = max(0, h - height + 1), min(h + 1, rows)"
+_SKIPPED = "skipped = (height - 1 - h + begin) * channels"
+# fold
 _TO_FOLD = "dcolumns.reshape(len(dcolumns), channels, kw, cols, samples), size, stride[1], padding)"
 _DCOLUMNS = "padded[:, :, j : j + stride * across : stride] += dcolumns[ph : ph + h, :, j]"
 _CROPPED = "return padded[:, :, pw : pw + w].transpose(3, 1, 0, 2)"
@@ -32,13 +43,13 @@ _STEPS = "return (sh[0] if sh else 1, sw), (ph[0] if ph else 0, pw)"
 
 MUTANTS = (
     # the filter
-    mutant("filter flipped", FILE, (_FORWARD, f"    weight = weight[:, :, ::-1, ::-1]\n{_FORWARD}")),
-    mutant("filter's rows flipped", FILE, (_FORWARD, f"    weight = weight[:, :, ::-1]\n{_FORWARD}")),
+    mutant("filter flipped", UNFOLDING, (_FORWARD, f"    weight = weight[:, :, ::-1, ::-1]\n{_FORWARD}")),
+    mutant("filter's rows flipped", UNFOLDING, (_FORWARD, f"    weight = weight[:, :, ::-1]\n{_FORWARD}")),
     mutant("dW flipped", FILE, (_GRADIENTS, f"{_GRADIENTS}        dweight = dweight[:, :, ::-1, ::-1]\n")),
     mutant("filter flipped in dx", FILE, (_DX, f"{_DX}    weight = weight[:, :, ::-1, ::-1]\n")),
     mutant(
         "filter transposed, where square",
-        FILE,
+        UNFOLDING,
         (
             _FORWARD,
             f"    weight = weight.swapaxes(*((2, 3) if weight.shape[2] == weight.shape[3] else (3, 3)))\n{_FORWARD}",
@@ -46,7 +57,7 @@ MUTANTS = (
     ),
     mutant(
         "kh and kw swapped",
-        FILE,
+        UNFOLDING,
         (_FORWARD, f"    weight = weight.reshape(*weight.shape[:2], *weight.shape[:1:-1])\n{_FORWARD}"),
     ),
     mutant(
@@ -56,24 +67,24 @@ MUTANTS = (
     ),
     mutant(
         "columns with the channels inside",
-        FILE,
+        UNFOLDING,
         (_FORWARD, f"    weight = np.moveaxis(weight.reshape(len(weight), *weight.shape[2:], -1), 3, 1)\n{_FORWARD}"),
     ),
     mutant("filters in torch's order, row by row", UNFOLDING, (_MATRIX, _MATRIX.replace(".transpose(0, 2, 1, 3)", ""))),
     mutant(
         "dW's filters in torch's order, row by row",
-        FILE,
+        UNFOLDING,
         (_DFILTERS, "dweight.reshape(channels, kh, kw, -1).transpose(3, 0, 1, 2)"),
     ),
     # as large as the image
     mutant(
         "filters row by row where there is one place",
-        FILE,
+        UNFOLDING,
         (_PIXELS, _PIXELS.replace("weight.reshape(len(weight), -1)", "as_matrix(weight)")),
     ),
     mutant(
         "dx row by row where there is one place",
-        FILE,
+        UNFOLDING,
         (
             ".reshape(samples, channels, kh, kw)",
             ".reshape(samples, kh, channels, kw).transpose(0, 2, 1, 3)",
@@ -81,13 +92,15 @@ MUTANTS = (
     ),
     mutant(
         "dW row by row where there is one place",
-        FILE,
+        UNFOLDING,
         ("dweight.reshape(len(dweight), -1, kh, kw)", "dweight.reshape(len(dweight), kh, -1, kw).swapaxes(1, 2)"),
     ),
     mutant(
-        "one place in spite of the padding", FILE, ("size == kernel_size and padding == (0, 0)", "size == kernel_size")
+        "one place in spite of the padding",
+        UNFOLDING,
+        ("size == kernel_size and padding == (0, 0)", "size == kernel_size"),
     ),
-    mutant("no bias where there is one place", FILE, (_PIXELS, _PIXELS.replace("bias)", "None)"))),
+    mutant("no bias where there is one place", UNFOLDING, (_PIXELS, _PIXELS.replace("bias)", "None)"))),
     # stride and padding
     mutant("sh and sw swapped", FILE, (_STEPS, "return (sw, sh[0] if sh else 1), (ph[0] if ph else 0, pw)")),
     mutant("ph and pw swapped", FILE, (_STEPS, "return (sh[0] if sh else 1, sw), (pw, ph[0] if ph else 0)")),
@@ -118,12 +131,14 @@ MUTANTS = (
         ),
         (_ROWS, _ROWS.replace("strides=", "offset=(rows - kernel_height) % stride * row * item, strides=")),
     ),
-    mutant("windows down the image by sw", FILE, (_PRODUCT, _PRODUCT.replace("stride[0]", "stride[1]"))),
-    mutant("stride ignored in dW", FILE, (_DW, _DW.replace("kh, stride)", "kh, 1)[: len(delta)]"))),
+    mutant("windows down the image by sw", UNFOLDING, (_PRODUCT, _PRODUCT.replace("stride[0]", "stride[1]"))),
+    mutant("stride ignored in dW", FILE, (_UNDER, _UNDER.replace("kh, stride)", "kh, 1)[: len(delta)]"))),
     mutant(
         "stride ignored in dx",
         FILE,
-        (_DROWS, _DROWS.replace("stride[0] * rows : stride[0]", "rows")),
+        (_PHASES, _PHASES.replace("stride[0]", "1")),
+        (_TAPS, _TAPS.replace("stride[0]", "1")),
+        (_PHASE, _PHASE.replace("stride[0]", "1")),
         (_TO_FOLD, _TO_FOLD.replace("stride[1]", "1")),
     ),
     mutant(
@@ -136,20 +151,29 @@ MUTANTS = (
     Mutant(
         "last window wins in dx",
         (
-            Edit(FILE, _DROWS, _DROWS.replace("+=", "=")),
+            Edit(FILE, _BEGIN, "begin, end = min(h, rows - 1), min(h + 1, rows)"),
+            Edit(FILE, _INNER, "range(0) if height"),
             Edit(UNFOLDING, _DCOLUMNS, _DCOLUMNS.replace("+=", "=")),
         ),
     ),
-    mutant("the lower row wins in dx", FILE, (_DROWS, _DROWS.replace("+=", "="))),
+    mutant(
+        "the lower row wins in dx",
+        FILE,
+        (_BEGIN, "begin, end = min(h, rows - 1), min(h + 1, rows)"),
+        (_INNER, "range(0) if height"),
+    ),
     mutant("the right column wins in dx", UNFOLDING, (_DCOLUMNS, _DCOLUMNS.replace("+=", "="))),
     mutant(
         "overlaps averaged in dx",
         FILE,
-        (_DELTA, f"    uses = np.zeros((size[0] + 2 * padding[0], channels * kw, cols * samples), dy.dtype)\n{_DELTA}"),
-        (_DROWS, f"{_DROWS}\n        uses[i : i + stride[0] * rows : stride[0]] += 1"),
+        (
+            _DCOLUMNS_OF,
+            f"    uses = np.zeros_like(dy, shape=(size[0] + 2 * padding[0], channels * kw, cols * samples))\n{_DCOLUMNS_OF}",
+        ),
+        (_PHASE, f"{_PHASE}        gather(uses[first :: stride[0]], np.ones_like(taps), np.ones_like(delta))\n"),
         (
             f"return fold({_TO_FOLD}",
-            f"uses = fold(uses.{_TO_FOLD.removeprefix('dcolumns.')}\n    return fold({_TO_FOLD} / np.maximum(uses, 1)",
+            f"uses = fold(uses.{_TO_FOLD.removeprefix('dcolumns.')}\n    return fold({_TO_FOLD} * len(weight) / np.maximum(uses, 1)",
         ),
     ),
     mutant(
@@ -157,10 +181,64 @@ MUTANTS = (
         FILE,
         (_DX, f"{_DX}    weight = weight.copy()\n    weight[:, :, -1, -1] *= kh * kw == 1\n"),
     ),
-    mutant("last row skipped in dx", FILE, ("    for i in range(kh):", "    for i in range(max(1, kh - 1)):")),
-    mutant("last column skipped in dx", UNFOLDING, ("    for j in range(kw):", "    for j in range(max(1, kw - 1)):")),
+    mutant("last row skipped in dx", FILE, (_DX, f"{_DX}    weight = weight[:, :, : max(1, kh - 1)]\n")),
+    mutant(
+        "last column skipped in dx", UNFOLDING, ("    for j in range(1, kw):", "    for j in range(1, max(1, kw - 1)):")
+    ),
     mutant(
         "last tap skipped in dW", FILE, (_GRADIENTS, f"{_GRADIENTS}        dweight[:, :, -1, -1] *= kh * kw == 1\n")
+    ),
+    # each row of the input gathers
+    mutant("filter's rows not turned over in dx", FILE, (_FILTERS, _FILTERS.replace("[:, :, ::-1]", ""))),
+    mutant("dx's filters in torch's order", FILE, (_FILTERS, _FILTERS.replace("1, 3, 2, 0", "1, 3, 0, 2"))),
+    mutant("rows at the upper border meet the filter's first", FILE, (_SKIPPED, "skipped = begin * channels")),
+    mutant(
+        "rows at the border used by one more", FILE, (_SKIPPED, _SKIPPED.replace(" - 1 - h", " - h - (end < rows)"))
+    ),
+    mutant(
+        "rows at the border left at zero",
+        FILE,
+        ("        if begin < end:\n", "        if begin < end and not inner:\n"),
+    ),
+    mutant("rows used by all of the filter's from one too far", FILE, (_INNER, "range(height, rows) if height")),
+    mutant(
+        "rows used by all of the filter's used by the next too",
+        FILE,
+        (_ALL_USED, "windows(np.roll(delta, -1, axis=0)[:, :, None, None], height, 1)"),
+    ),
+    mutant(
+        "rows that nothing has used left as they were",
+        FILE,
+        ("            drows[h] = 0\n", "            drows[h] = 1\n"),
+    ),
+    mutant("rows a stride apart meet all the filter's rows", FILE, (_TAPS, "taps = weight")),
+    mutant("rows a stride apart in the place of the first", FILE, (_PHASE, _PHASE.replace("first ::", "::"))),
+    mutant(
+        "δ in its own memory order taken for rows",
+        FILE,
+        (
+            "    delta = delta if delta.flags.c_contiguous else delta.copy()",
+            "    delta = delta.ravel(order='K').reshape(delta.shape)",
+        ),
+    ),
+    mutant(
+        "δ turned round without its numbers", FILE, (_TURNED, "across = across.reshape(delta.shape).transpose(0, 2, 1)")
+    ),
+    # folded columns
+    mutant(
+        "columns between windows left as they were",
+        UNFOLDING,
+        ("        x[gap : count * step : step] = 0\n", "        x[gap : count * step : step] = 1\n"),
+    ),
+    mutant(
+        "columns behind the last window left as they were",
+        UNFOLDING,
+        ("    x[count * step :] = 0", "    x[count * step :] = 1"),
+    ),
+    mutant(
+        "a window's first column zero, with gaps",
+        UNFOLDING,
+        ("for gap in range(1, step):", "for gap in range(step if step > 2 else 0):"),
     ),
     # batch and places
     mutant(
@@ -171,7 +249,7 @@ MUTANTS = (
     mutant("batch and columns mixed up in δ", UNFOLDING, (_DROWS_OF, _DROWS_OF.replace("2, 1, 3, 0", "2, 1, 0, 3"))),
     mutant(
         "batch and places mixed up in y",
-        FILE,
+        UNFOLDING,
         (
             _Y,
             "y.reshape(*y.shape[:2], *columns.shape[3:]).swapaxes(0, 1).reshape(y.shape[1], -1, len(y), columns.shape[3]).swapaxes(0, 1)",
@@ -179,7 +257,7 @@ MUTANTS = (
     ),
     mutant(
         "batch and columns mixed up in y",
-        FILE,
+        UNFOLDING,
         (_Y, "y.reshape(*y.shape[:2], *columns.shape[:2:-1]).transpose(2, 1, 0, 3)"),
     ),
     mutant(
@@ -191,23 +269,29 @@ MUTANTS = (
     mutant(
         "convolution's dW of the first place only",
         FILE,
-        (_DW, "dweight = windows(columns, kh, stride)[0, :, : len(dy)] @ delta[0, :, : len(dy)].T"),
+        (_DW, "dweight = under[0, :, : len(dy)] @ across[0, : len(dy)]"),
     ),
     # bias
-    mutant("convolution's bias forgotten", FILE, (_FORWARD, f"    bias = None\n{_FORWARD}")),
+    mutant(
+        "convolution's biases along the columns",
+        FILE,
+        ("along(bias[:, None], y[:1])", "along(np.resize(bias, y.shape[2]), y[:1])"),
+    ),
+    mutant("convolution's biases of the first row only", FILE, ("        y += along(", "        y[:1] += along(")),
+    mutant("convolution's bias forgotten", UNFOLDING, (_FORWARD, f"    bias = None\n{_FORWARD}")),
     mutant(
         "convolution's bias added twice",
-        FILE,
+        UNFOLDING,
         (_FORWARD, f"    bias = None if bias is None else 2 * bias\n{_FORWARD}"),
     ),
     mutant(
         "convolution's bias added at each tap",
-        FILE,
+        UNFOLDING,
         (_FORWARD, f"    bias = None if bias is None else weight[0, 0].size * bias\n{_FORWARD}"),
     ),
     mutant(
         "convolution's bias gradient averaged over the places",
-        FILE,
+        UNFOLDING,
         (_DBIAS, f"{_DBIAS} / (dy.shape[2] * dy.shape[3])"),
     ),
     mutant(
@@ -217,7 +301,7 @@ MUTANTS = (
     ),
     mutant(
         "convolution's bias gradient of the first place only",
-        FILE,
+        UNFOLDING,
         (_DBIAS, "dy[:, :, 0, 0].sum(axis=0)"),
     ),
 )

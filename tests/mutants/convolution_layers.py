@@ -9,15 +9,15 @@ UNFOLDING = "unfolding.py"
 _FORWARD = "    if has_one_place(x.shape[2:], weight.shape[2:], padding):\n"
 _PRODUCT = "as_matrix(weight) @ windows(columns, weight.shape[2], stride[0])"
 # dW
-_DW = "dweight = (windows(columns, kh, stride) @ delta.transpose(0, 2, 1)).sum(axis=0)"
+_UNDER = "windows(columns, kh, stride), delta.transpose(0, 2, 1)"
 _DBIAS = 'np.einsum("pos->o", delta)'
 # dx
-_DELTA = "    delta = rows_of(dy)\n    dcolumns"
+_DELTA = "    delta = rows_of(dy)\n    delta = delta if"
 _TO_FOLD = "dcolumns.reshape(len(dcolumns), channels, kw, cols, samples), size, stride[1], padding)"
 # the layer
 _MASKED_DW = "        dweight = masked(dweight.reshape(self.weight.shape), self.connections)\n"
 _TABLE = '        self.connections = None if connections is None else check_table("connections", connections, links)\n'
-_MASK = "return weight * connections.reshape(*connections.shape,"
+_MASK = "links = np.broadcast_to(connections.reshape("
 _RETURNED = "        return y, ConvolutionCache(columns, weight, x.shape, y.shape)\n"
 
 MUTANTS = (
@@ -49,6 +49,11 @@ MUTANTS = (
     ),
     mutant("table inverted", FILE, (_MASK, _MASK.replace("connections.", "(~connections).", 1))),
     mutant(
+        "table as numbers of single precision",
+        FILE,
+        ("links.astype(weight.dtype)", "links.astype(np.float32) * np.float32(1 + 1e-7)"),
+    ),
+    mutant(
         "table not used forward", FILE, ("in_plane(masked(self.weight, self.connections))", "in_plane(self.weight)")
     ),
     mutant(
@@ -76,7 +81,7 @@ MUTANTS = (
     # precision, memory
     mutant(
         "float32 leak in the convolution",
-        FILE,
+        UNFOLDING,
         (
             f"y = {_PRODUCT}",
             f"y = ({_PRODUCT.replace(' @', '.astype(np.float32) @')}).astype(weight.dtype)",
@@ -86,10 +91,12 @@ MUTANTS = (
     mutant(
         "float32 leak in convolution's dW",
         FILE,
-        (_DW, _DW.replace("delta.transpose", "delta.astype(np.float32).astype(delta.dtype).transpose")),
+        (_UNDER, _UNDER.replace("delta.transpose", "delta.astype(np.float32).astype(delta.dtype).transpose")),
     ),
     mutant(
-        "convolution in double whatever came", FILE, ("columns = unfold(x,", "columns = unfold(x.astype(np.float64),")
+        "convolution in double whatever came",
+        UNFOLDING,
+        ("columns = unfold(x,", "columns = unfold(x.astype(np.float64),"),
     ),
     mutant(
         "columns in a buffer that the next pass overwrites",
@@ -140,18 +147,18 @@ MUTANTS = (
         "dW of the first 16 samples only",
         FILE,
         (
-            _DW,
-            f"some = np.arange(delta.shape[2]) % max(len(dy), 1) < 16\n    {_DW.replace('delta.', '(delta * some).')}",
+            _UNDER,
+            _UNDER.replace("delta.", "(delta * (np.arange(delta.shape[2]) % max(len(dy), 1) < 16)).").replace("\n", ""),
         ),
     ),
     mutant(
         "bias gradient averaged over more than 8 samples",
-        FILE,
+        UNFOLDING,
         (_DBIAS, f"{_DBIAS} / (len(dy) if len(dy) > 8 else 1)"),
     ),
     mutant(
         "channels beyond the 16th not used",
-        FILE,
+        UNFOLDING,
         (
             _FORWARD,
             "    weight = np.where(np.arange(weight.shape[1])[:, None, None] < 16, weight, 0)\n" + _FORWARD,
@@ -159,7 +166,7 @@ MUTANTS = (
     ),
     mutant(
         "filters of more than 5 rows lose the last",
-        FILE,
+        UNFOLDING,
         (
             _FORWARD,
             "    if weight.shape[2] > 5:\n        weight = weight.copy()\n        weight[:, :, -1] = 0\n" + _FORWARD,
@@ -167,7 +174,7 @@ MUTANTS = (
     ),
     mutant(
         "filters of more than 5 columns lose the last",
-        FILE,
+        UNFOLDING,
         (
             _FORWARD,
             "    if weight.shape[3] > 5:\n        weight = weight.copy()\n        weight[..., -1] = 0\n" + _FORWARD,
@@ -175,7 +182,7 @@ MUTANTS = (
     ),
     mutant(
         "no dx where the padding is beyond the filter",
-        FILE,
+        UNFOLDING,
         (f"return fold({_TO_FOLD}", f"dcolumns *= padding[0] <= kh\n    return fold({_TO_FOLD}"),
     ),
     mutant(
