@@ -30,8 +30,10 @@ _TAPS = "taps = weight[:, :, first :: stride[0]]"
 # gather
 _FILTERS = "taps[:, :, ::-1].transpose(1, 3, 2, 0)"
 _INNER = "range(height - 1, rows) if height"
+_OUT = "out=drows[inner.start : inner.stop]"
 _ALL_USED = "windows(delta[:, :, None, None], height, 1)"
 _BEGIN = "begin, end = max(0, h - height + 1), min(h + 1, rows)"
+_LAST_USE = f"{_BEGIN}\n        begin = max(begin, end - 1)"
 _SKIPPED = "skipped = (height - 1 - h + begin) * channels"
 # fold
 _TO_FOLD = "dcolumns.reshape(len(dcolumns), channels, kw, cols, samples), size, stride[1], padding)"
@@ -46,7 +48,7 @@ MUTANTS = (
     mutant("filter flipped", UNFOLDING, (_FORWARD, f"    weight = weight[:, :, ::-1, ::-1]\n{_FORWARD}")),
     mutant("filter's rows flipped", UNFOLDING, (_FORWARD, f"    weight = weight[:, :, ::-1]\n{_FORWARD}")),
     mutant("dW flipped", FILE, (_GRADIENTS, f"{_GRADIENTS}        dweight = dweight[:, :, ::-1, ::-1]\n")),
-    mutant("filter flipped in dx", FILE, (_DX, f"{_DX}    weight = weight[:, :, ::-1, ::-1]\n")),
+    mutant("filter flipped in dx", UNFOLDING, (_DX, f"{_DX}    weight = weight[:, :, ::-1, ::-1]\n")),
     mutant(
         "filter transposed, where square",
         UNFOLDING,
@@ -132,10 +134,10 @@ MUTANTS = (
         (_ROWS, _ROWS.replace("strides=", "offset=(rows - kernel_height) % stride * row * item, strides=")),
     ),
     mutant("windows down the image by sw", UNFOLDING, (_PRODUCT, _PRODUCT.replace("stride[0]", "stride[1]"))),
-    mutant("stride ignored in dW", FILE, (_UNDER, _UNDER.replace("kh, stride)", "kh, 1)[: len(delta)]"))),
+    mutant("stride ignored in dW", UNFOLDING, (_UNDER, _UNDER.replace("kh, stride)", "kh, 1)[: len(delta)]"))),
     mutant(
         "stride ignored in dx",
-        FILE,
+        UNFOLDING,
         (_PHASES, _PHASES.replace("stride[0]", "1")),
         (_TAPS, _TAPS.replace("stride[0]", "1")),
         (_PHASE, _PHASE.replace("stride[0]", "1")),
@@ -151,21 +153,21 @@ MUTANTS = (
     Mutant(
         "last window wins in dx",
         (
-            Edit(FILE, _BEGIN, "begin, end = min(h, rows - 1), min(h + 1, rows)"),
-            Edit(FILE, _INNER, "range(0) if height"),
+            Edit(UNFOLDING, _BEGIN, _LAST_USE),
+            Edit(UNFOLDING, _INNER, "range(0) if height"),
             Edit(UNFOLDING, _DCOLUMNS, _DCOLUMNS.replace("+=", "=")),
         ),
     ),
     mutant(
         "the lower row wins in dx",
-        FILE,
-        (_BEGIN, "begin, end = min(h, rows - 1), min(h + 1, rows)"),
+        UNFOLDING,
+        (_BEGIN, _LAST_USE),
         (_INNER, "range(0) if height"),
     ),
     mutant("the right column wins in dx", UNFOLDING, (_DCOLUMNS, _DCOLUMNS.replace("+=", "="))),
     mutant(
         "overlaps averaged in dx",
-        FILE,
+        UNFOLDING,
         (
             _DCOLUMNS_OF,
             f"    uses = np.zeros_like(dy, shape=(size[0] + 2 * padding[0], channels * kw, cols * samples))\n{_DCOLUMNS_OF}",
@@ -178,10 +180,10 @@ MUTANTS = (
     ),
     mutant(
         "last tap skipped in dx",
-        FILE,
+        UNFOLDING,
         (_DX, f"{_DX}    weight = weight.copy()\n    weight[:, :, -1, -1] *= kh * kw == 1\n"),
     ),
-    mutant("last row skipped in dx", FILE, (_DX, f"{_DX}    weight = weight[:, :, : max(1, kh - 1)]\n")),
+    mutant("last row skipped in dx", UNFOLDING, (_DX, f"{_DX}    weight = weight[:, :, : max(1, kh - 1)]\n")),
     mutant(
         "last column skipped in dx", UNFOLDING, ("    for j in range(1, kw):", "    for j in range(1, max(1, kw - 1)):")
     ),
@@ -189,40 +191,44 @@ MUTANTS = (
         "last tap skipped in dW", FILE, (_GRADIENTS, f"{_GRADIENTS}        dweight[:, :, -1, -1] *= kh * kw == 1\n")
     ),
     # each row of the input gathers
-    mutant("filter's rows not turned over in dx", FILE, (_FILTERS, _FILTERS.replace("[:, :, ::-1]", ""))),
-    mutant("dx's filters in torch's order", FILE, (_FILTERS, _FILTERS.replace("1, 3, 2, 0", "1, 3, 0, 2"))),
-    mutant("rows at the upper border meet the filter's first", FILE, (_SKIPPED, "skipped = begin * channels")),
+    mutant("filter's rows not turned over in dx", UNFOLDING, (_FILTERS, _FILTERS.replace("[:, :, ::-1]", ""))),
+    mutant("dx's filters in torch's order", UNFOLDING, (_FILTERS, _FILTERS.replace("1, 3, 2, 0", "1, 3, 0, 2"))),
+    mutant("rows at the upper border meet the filter's first", UNFOLDING, (_SKIPPED, f"{_SKIPPED} if begin else 0")),
     mutant(
-        "rows at the border used by one more", FILE, (_SKIPPED, _SKIPPED.replace(" - 1 - h", " - h - (end < rows)"))
+        "rows at the border used by one more",
+        UNFOLDING,
+        (_SKIPPED, _SKIPPED.replace(" - 1 - h", " - h - (end < rows)")),
     ),
     mutant(
         "rows at the border left at zero",
-        FILE,
+        UNFOLDING,
         ("        if begin < end:\n", "        if begin < end and not inner:\n"),
     ),
-    mutant("rows used by all of the filter's from one too far", FILE, (_INNER, "range(height, rows) if height")),
+    mutant("rows used by all of the filter's in backward order", UNFOLDING, (_OUT, f"{_OUT}[::-1]")),
     mutant(
         "rows used by all of the filter's used by the next too",
-        FILE,
+        UNFOLDING,
         (_ALL_USED, "windows(np.roll(delta, -1, axis=0)[:, :, None, None], height, 1)"),
     ),
     mutant(
         "rows that nothing has used left as they were",
-        FILE,
+        UNFOLDING,
         ("            drows[h] = 0\n", "            drows[h] = 1\n"),
     ),
-    mutant("rows a stride apart meet all the filter's rows", FILE, (_TAPS, "taps = weight")),
-    mutant("rows a stride apart in the place of the first", FILE, (_PHASE, _PHASE.replace("first ::", "::"))),
+    mutant("rows a stride apart meet all the filter's rows", UNFOLDING, (_TAPS, "taps = weight")),
+    mutant("rows a stride apart in the place of the first", UNFOLDING, (_PHASE, _PHASE.replace("first ::", "::"))),
     mutant(
         "δ in its own memory order taken for rows",
-        FILE,
+        UNFOLDING,
         (
             "    delta = delta if delta.flags.c_contiguous else delta.copy()",
             "    delta = delta.ravel(order='K').reshape(delta.shape)",
         ),
     ),
     mutant(
-        "δ turned round without its numbers", FILE, (_TURNED, "across = across.reshape(delta.shape).transpose(0, 2, 1)")
+        "δ turned round without its numbers",
+        UNFOLDING,
+        (_TURNED, "across = across.reshape(delta.shape).transpose(0, 2, 1)"),
     ),
     # folded columns
     mutant(
@@ -265,19 +271,19 @@ MUTANTS = (
         FILE,
         (_GRADIENTS, f"{_GRADIENTS}        dweight /= max(len(dy), 1)\n"),
     ),
-    mutant("convolution's dW averaged over the places", FILE, (_DW, f"{_DW} / (dy.shape[2] * dy.shape[3])")),
+    mutant("convolution's dW averaged over the places", UNFOLDING, (_DW, f"{_DW} / (dy.shape[2] * dy.shape[3])")),
     mutant(
         "convolution's dW of the first place only",
-        FILE,
+        UNFOLDING,
         (_DW, "dweight = under[0, :, : len(dy)] @ across[0, : len(dy)]"),
     ),
     # bias
     mutant(
         "convolution's biases along the columns",
-        FILE,
+        UNFOLDING,
         ("along(bias[:, None], y[:1])", "along(np.resize(bias, y.shape[2]), y[:1])"),
     ),
-    mutant("convolution's biases of the first row only", FILE, ("        y += along(", "        y[:1] += along(")),
+    mutant("convolution's biases of the first row only", UNFOLDING, ("        y += along(", "        y[:1] += along(")),
     mutant("convolution's bias forgotten", UNFOLDING, (_FORWARD, f"    bias = None\n{_FORWARD}")),
     mutant(
         "convolution's bias added twice",

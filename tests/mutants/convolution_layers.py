@@ -90,7 +90,7 @@ MUTANTS = (
     ),
     mutant(
         "float32 leak in convolution's dW",
-        FILE,
+        UNFOLDING,
         (_UNDER, _UNDER.replace("delta.transpose", "delta.astype(np.float32).astype(delta.dtype).transpose")),
     ),
     mutant(
@@ -139,13 +139,13 @@ MUTANTS = (
     ),
     mutant(
         "δ multiplied in place",
-        FILE,
+        UNFOLDING,
         (_DELTA, f"    if dy.flags.writeable:\n        dy *= dy.dtype.type(0.5)\n{_DELTA}"),
     ),
     # sizes that small cases would not have
     mutant(
         "dW of the first 16 samples only",
-        FILE,
+        UNFOLDING,
         (
             _UNDER,
             _UNDER.replace("delta.", "(delta * (np.arange(delta.shape[2]) % max(len(dy), 1) < 16)).").replace("\n", ""),
@@ -232,7 +232,7 @@ MUTANTS = (
         "padding counted once",
         (
             Edit(UNFOLDING, "(width + 2 * pw - kernel_width) // stride", "(width + pw - kernel_width) // stride"),
-            Edit(FILE, _PRODUCT, _PRODUCT.replace("columns", "columns[: len(columns) - padding[0]]", 1)),
+            Edit(UNFOLDING, _PRODUCT, _PRODUCT.replace("columns", "columns[: len(columns) - padding[0]]", 1)),
         ),
     ),
 )

@@ -2,6 +2,12 @@
 
 from tests.mutants.mutant import in_buffer, mutant
 
+_DIVIDED = "        doutput /= cache.divisor\n"
+_MEAN_OF_ENTROPIES = """cross_entropy(output, target)
+        divisor = len(output) if self.reduction == "mean" else 1"""
+_MEAN_OF_SQUARES = """one_hot(target, output)
+        divisor = len(output) if self.reduction == "mean" else 1"""
+
 MUTANTS = (
     # loss.py
     mutant(
@@ -29,11 +35,11 @@ MUTANTS = (
         "softmax Jacobian applied on top",
         "loss.py",
         (
-            "        return doutput / cache.divisor\n",
-            "        y = cache.softmax\n        doutput = y * (doutput - (doutput * y).sum(axis=1, keepdims=True))\n        return doutput / cache.divisor\n",
+            _DIVIDED,
+            f"        y = cache.softmax\n        doutput = y * (doutput - (doutput * y).sum(axis=1, keepdims=True))\n{_DIVIDED}",
         ),
     ),
-    mutant("cross-entropy gradient not divided by N", "loss.py", ("return doutput / cache.divisor", "return doutput")),
+    mutant("cross-entropy gradient not divided by N", "loss.py", (_DIVIDED, "")),
     mutant(
         "cross-entropy gradient written into the cache",
         "loss.py",
@@ -43,8 +49,8 @@ MUTANTS = (
         "cross-entropy gradient in a buffer",
         "loss.py",
         (
-            "        return doutput / cache.divisor\n",
-            f"        doutput = doutput / cache.divisor\n{in_buffer('doutput')}        return doutput\n",
+            _DIVIDED,
+            f"{_DIVIDED}{in_buffer('doutput')}",
         ),
     ),
     mutant(
@@ -71,20 +77,25 @@ MUTANTS = (
     mutant(
         "mean for sum (cross-entropy)",
         "loss.py",
-        ('divisor = len(output) if self.reduction == "mean" else 1', "divisor = len(output)"),
+        (_MEAN_OF_ENTROPIES, _MEAN_OF_ENTROPIES.replace(' if self.reduction == "mean" else 1', "")),
     ),
     mutant(
         "sum for mean (squared error)",
         "loss.py",
-        ('divisor = samples if self.reduction == "mean" else 1', "divisor = 1"),
+        (_MEAN_OF_SQUARES, _MEAN_OF_SQUARES.replace('len(output) if self.reduction == "mean" else 1', "1")),
     ),
     mutant(
         "mean over the units too",
         "loss.py",
         (
-            'divisor = samples if self.reduction == "mean" else 1',
-            'divisor = output.size if self.reduction == "mean" else 1',
+            _MEAN_OF_SQUARES,
+            _MEAN_OF_SQUARES.replace("len(output) if", "output.size if"),
         ),
+    ),
+    mutant(
+        "the first label's place counted twice",
+        "loss.py",
+        ("    return dense\n", "    dense[:1] *= 2\n    return dense\n"),
     ),
     mutant("squared error without ½", "loss.py", ("0.5 * (residual", "(residual")),
     mutant(
@@ -101,8 +112,8 @@ MUTANTS = (
         "targets of −1 and 1",
         "loss.py",
         (
-            "dense = np.eye(classes, dtype=output.dtype)[target]",
-            "dense = 2 * np.eye(classes, dtype=output.dtype)[target] - 1",
+            "one_hot(target, output)\n        divisor",
+            "2 * one_hot(target, output) - 1\n        divisor",
         ),
     ),
     # regularization.py, optim.py
@@ -165,7 +176,7 @@ MUTANTS = (
         ),
     ),
     # what a stranger found the harness blind to, once
-    mutant("the mean skips NaN", "loss.py", ("losses.sum() / losses", "np.nansum(losses) / losses")),
+    mutant("the mean skips NaN", "loss.py", ("losses.sum() / scalar", "np.nansum(losses) / scalar")),
     mutant(
         "squared error skips NaN",
         "loss.py",
@@ -189,8 +200,8 @@ MUTANTS = (
     mutant(
         "divisor kept on the loss",
         "loss.py",
-        ("divisor = len(output) if self.reduction", "divisor = self.divisor = len(output) if self.reduction"),
-        ("return doutput / cache.divisor", "return doutput / self.divisor"),
+        (_MEAN_OF_ENTROPIES, _MEAN_OF_ENTROPIES.replace("divisor =", "divisor = self.divisor =")),
+        (_DIVIDED, _DIVIDED.replace("cache", "self")),
     ),
     mutant(
         "labels narrowed to int8",
@@ -200,11 +211,11 @@ MUTANTS = (
             "doutput[np.arange(len(cache.labels)), cache.labels.astype(np.int8)] -= 1",
         ),
     ),
-    mutant("the loss of the first 32 samples", "loss.py", ("losses.sum() / losses", "losses[:32].sum() / losses")),
+    mutant("the loss of the first 32 samples", "loss.py", ("losses.sum() / scalar", "losses[:32].sum() / scalar")),
     mutant(
         "dense target read in memory order",
         "loss.py",
-        ("            dense = target\n", "            dense = target.ravel(order='K').reshape(target.shape)\n"),
+        ("dense = target if", "dense = target.ravel(order='K').reshape(target.shape) if"),
     ),
     mutant(
         "penalty's weights made positive",

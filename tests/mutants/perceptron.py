@@ -11,7 +11,8 @@ _BACKWARD = "        return linear_dx(dy, self.weight), grads\n"
 _GRADIENTS = "        dweight, dbias = linear_dweight(dy, cache.x)\n"
 _SQUARE = "if weight.shape[0] == weight.shape[1] else"
 _TANH = "    y: Array = b * x\n"
-_SLOPE = "    dx: Array = a - y"
+_SLOPE = "    np.subtract(limit * limit, dx, out=dx)\n"
+_LIMIT = "    limit = y.dtype.type(a)"
 _TIMES = "    dx *= dy\n"
 _REVERSED = "        for name, layer in reversed(self.layers.items()):\n            dy, own"
 _PASSED = "            dy, own[name] = layer.backward(dy, cache.layers[name])\n        return dy, joined(own)\n"
@@ -130,10 +131,13 @@ MUTANTS = (
     mutant(
         "tanh′ = 1 − y² whatever a and b",
         "activation.py",
-        (_SLOPE, "    dx: Array = 1 - y"),
-        ("    dx *= a + y\n", "    dx *= 1 + y\n"),
+        (_SLOPE, "    np.subtract(1, dx, out=dx)\n"),
         ("    dx *= b / a\n", ""),
     ),
+    mutant("tanh′ = a − y²", "activation.py", (_SLOPE, _SLOPE.replace("limit * limit", "limit"))),
+    mutant("tanh′ = y² − a²", "activation.py", (_SLOPE, "    dx -= limit * limit\n")),
+    mutant("tanh′ with a in single precision", "activation.py", (_LIMIT, "    limit = np.float32(a)")),
+    mutant("tanh′ with a² as for LeNet-5", "activation.py", (_SLOPE, _SLOPE.replace("limit * limit", "1.7159**2"))),
     mutant("tanh′ with a/b for b/a", "activation.py", ("dx *= b / a", "dx *= a / b")),
     mutant("tanh without b", "activation.py", (_TANH, "    y: Array = x.copy()\n")),
     mutant("tanh′ taken twice", "activation.py", (_TIMES, f"    dx *= dx\n{_TIMES}")),
@@ -143,7 +147,11 @@ MUTANTS = (
         "activation.py",
         (_TANH, "    y: Array = np.multiply(x, b, out=x if x.flags.writeable else None)\n"),
     ),
-    mutant("tanh′ written into the cache", "activation.py", (_SLOPE, "    dx: Array = np.subtract(a, y, out=y)")),
+    mutant(
+        "tanh′ written into the cache",
+        "activation.py",
+        ("    dx: Array = y * y", "    dx: Array = np.multiply(y, y, out=y)"),
+    ),
     mutant(
         "tanh′ written into δ",
         "activation.py",

@@ -21,7 +21,7 @@ _CLEARED = (
     "dx = np.empty_like(dy, shape=shape)",
     "dx = np.zeros_like(dy, shape=shape)",
 )  # so the mistake is the same in each run
-_SUBSAMPLED = "        y = sums * in_maps(self.weight)\n        y += in_maps(self.bias)\n"
+_SUBSAMPLED = "        y = sums * in_maps(self.weight, sums)\n        y += in_maps(self.bias, sums)\n"
 _DCOEFFICIENT, _DBIAS = 'np.einsum("nchw,nchw->c", dy, cache.sums)', 'np.einsum("nchw->c", dy)'
 _SUMS = "sums = sum_pool2d(x, self.kernel_size, self.stride)"
 _MIDDLE = "top, left = (canvas.shape[2] - size[0]) // 2, (canvas.shape[3] - size[1]) // 2"
@@ -145,7 +145,7 @@ MUTANTS = (
         ("max_pool2d_backward(dy, cache.winner,", "max_pool2d_backward(dy, self.winner[: len(dy)],"),
     ),
     # sub-sampling
-    mutant("coefficient not applied in dx", FILE, ("dy * in_maps(self.weight), cache.size", "dy, cache.size")),
+    mutant("coefficient not applied in dx", FILE, ("dy * in_maps(self.weight, dy), cache.size", "dy, cache.size")),
     mutant("coefficient's gradient missing", FILE, (_DCOEFFICIENT, f"0 * {_DCOEFFICIENT}")),
     mutant("coefficient's gradient of the average", FILE, (_DCOEFFICIENT, f"{_DCOEFFICIENT} / {_AREA}")),
     mutant(
@@ -159,11 +159,11 @@ MUTANTS = (
         (_DCOEFFICIENT, f"{_DCOEFFICIENT} / max(len(dy), 1)"),
     ),
     mutant("mean for sum (sub-sampling)", FILE, (_SUMS, f"{_SUMS} / {_AREA}")),
-    mutant("sub-sampling's bias forgotten", FILE, ("        y += in_maps(self.bias)\n", "")),
+    mutant("sub-sampling's bias forgotten", FILE, ("        y += in_maps(self.bias, sums)\n", "")),
     mutant(
         "sub-sampling's bias within the coefficient",
         FILE,
-        (_SUBSAMPLED, "        y = (sums + in_maps(self.bias)) * in_maps(self.weight)\n"),
+        (_SUBSAMPLED, "        y = (sums + in_maps(self.bias, sums)) * in_maps(self.weight, sums)\n"),
     ),
     mutant(
         "sub-sampling's bias gradient over the batch only",
@@ -178,7 +178,12 @@ MUTANTS = (
     mutant(
         "one coefficient for all maps",
         FILE,
-        ("return per_channel[:, None, None]", "return per_channel[:1, None, None]"),
+        ("along(per_channel[:, None, None]", "along(per_channel[:1, None, None]"),
+    ),
+    mutant(
+        "coefficients of the maps in backward order",
+        FILE,
+        ("along(per_channel[:, None, None]", "along(per_channel[::-1, None, None]"),
     ),
     mutant("coefficients start at 1", FILE, (f"1 / {_AREA}, check", "1, check")),
     mutant(
