@@ -241,7 +241,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
         monkeypatch.setattr(owner, name, counting)
 
     count(linear, "linear_dx", "linear")
-    count(convolution, "linear_dx", "place")
+    count(unfolding, "linear_dx", "place")
     count(convolution, "conv2d_dx", "convolution")
     count(pooling, "sum_pool2d_backward", "pooling")
     count(scratch.Canvas2d, "backward", "canvas")

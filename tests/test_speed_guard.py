@@ -186,8 +186,8 @@ def test_a_forward_pass_copies_no_window(monkeypatch: pytest.MonkeyPatch) -> Non
     x = RNG.standard_normal((64, *shape)).astype(np.float32)
     bound = 5.65e6
     assert traced(lambda: net.forward(x))[0] <= bound
-    windows = convolution.windows
-    monkeypatch.setattr(convolution, "windows", lambda *arguments: windows(*arguments).copy())
+    windows = unfolding.windows
+    monkeypatch.setattr(unfolding, "windows", lambda *arguments: windows(*arguments).copy())
     assert traced(lambda: net.forward(x))[0] > 1.25 * bound
 
 
