@@ -8,6 +8,7 @@ from tests.mutants import (
     perceptron,
     pooling,
     preprocessing,
+    rows,
     shortcuts,
 )
 from tests.mutants.mutant import Mutant, mutant, mutated
@@ -21,6 +22,7 @@ MUTANTS = (
     *lenet5.MUTANTS,
     *preprocessing.MUTANTS,
     *shortcuts.MUTANTS,
+    *rows.MUTANTS,
 )
 
 __all__ = ["MUTANTS", "Mutant", "mutant", "mutated"]

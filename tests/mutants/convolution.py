@@ -17,7 +17,6 @@ _PIXELS = "linear(pixels, weight.reshape(len(weight), -1), bias)"
 # dW
 _UNDER = "windows(columns, kh, stride), delta.transpose(0, 2, 1)"
 _DW = "dweight = (under @ across).sum(axis=0)"
-_TURNED = "across = across.copy()"
 _DFILTERS = "dweight.reshape(kh, channels, kw, -1).transpose(3, 1, 0, 2)"
 _DBIAS = 'np.einsum("pos->o", delta)'
 # dx
@@ -28,13 +27,9 @@ _PHASES = "    for first in range(stride[0]):"
 _PHASE = "        gather(dcolumns[first :: stride[0]], taps, delta)\n"
 _TAPS = "taps = weight[:, :, first :: stride[0]]"
 # gather
-_FILTERS = "taps[:, :, ::-1].transpose(1, 3, 2, 0)"
 _INNER = "range(height - 1, rows) if height"
-_OUT = "out=drows[inner.start : inner.stop]"
-_ALL_USED = "windows(delta[:, :, None, None], height, 1)"
 _BEGIN = "begin, end = max(0, h - height + 1), min(h + 1, rows)"
 _LAST_USE = f"{_BEGIN}\n        begin = max(begin, end - 1)"
-_SKIPPED = "skipped = (height - 1 - h + begin) * channels"
 # fold
 _TO_FOLD = "dcolumns.reshape(len(dcolumns), channels, kw, cols, samples), size, stride[1], padding)"
 _DCOLUMNS = "padded[:, :, j : j + stride * across : stride] += dcolumns[ph : ph + h, :, j]"
@@ -190,62 +185,6 @@ MUTANTS = (
     mutant(
         "last tap skipped in dW", FILE, (_GRADIENTS, f"{_GRADIENTS}        dweight[:, :, -1, -1] *= kh * kw == 1\n")
     ),
-    # each row of the input gathers
-    mutant("filter's rows not turned over in dx", UNFOLDING, (_FILTERS, _FILTERS.replace("[:, :, ::-1]", ""))),
-    mutant("dx's filters in torch's order", UNFOLDING, (_FILTERS, _FILTERS.replace("1, 3, 2, 0", "1, 3, 0, 2"))),
-    mutant("rows at the upper border meet the filter's first", UNFOLDING, (_SKIPPED, f"{_SKIPPED} if begin else 0")),
-    mutant(
-        "rows at the border used by one more",
-        UNFOLDING,
-        (_SKIPPED, _SKIPPED.replace(" - 1 - h", " - h - (end < rows)")),
-    ),
-    mutant(
-        "rows at the border left at zero",
-        UNFOLDING,
-        ("        if begin < end:\n", "        if begin < end and not inner:\n"),
-    ),
-    mutant("rows used by all of the filter's in backward order", UNFOLDING, (_OUT, f"{_OUT}[::-1]")),
-    mutant(
-        "rows used by all of the filter's used by the next too",
-        UNFOLDING,
-        (_ALL_USED, "windows(np.roll(delta, -1, axis=0)[:, :, None, None], height, 1)"),
-    ),
-    mutant(
-        "rows that nothing has used left as they were",
-        UNFOLDING,
-        ("            drows[h] = 0\n", "            drows[h] = 1\n"),
-    ),
-    mutant("rows a stride apart meet all the filter's rows", UNFOLDING, (_TAPS, "taps = weight")),
-    mutant("rows a stride apart in the place of the first", UNFOLDING, (_PHASE, _PHASE.replace("first ::", "::"))),
-    mutant(
-        "δ in its own memory order taken for rows",
-        UNFOLDING,
-        (
-            "    delta = delta if delta.flags.c_contiguous else delta.copy()",
-            "    delta = delta.ravel(order='K').reshape(delta.shape)",
-        ),
-    ),
-    mutant(
-        "δ turned round without its numbers",
-        UNFOLDING,
-        (_TURNED, "across = across.reshape(delta.shape).transpose(0, 2, 1)"),
-    ),
-    # folded columns
-    mutant(
-        "columns between windows left as they were",
-        UNFOLDING,
-        ("        x[gap : count * step : step] = 0\n", "        x[gap : count * step : step] = 1\n"),
-    ),
-    mutant(
-        "columns behind the last window left as they were",
-        UNFOLDING,
-        ("    x[count * step :] = 0", "    x[count * step :] = 1"),
-    ),
-    mutant(
-        "a window's first column zero, with gaps",
-        UNFOLDING,
-        ("for gap in range(1, step):", "for gap in range(step if step > 2 else 0):"),
-    ),
     # batch and places
     mutant(
         "batch and places mixed up in δ",
@@ -278,12 +217,6 @@ MUTANTS = (
         (_DW, "dweight = under[0, :, : len(dy)] @ across[0, : len(dy)]"),
     ),
     # bias
-    mutant(
-        "convolution's biases along the columns",
-        UNFOLDING,
-        ("along(bias[:, None], y[:1])", "along(np.resize(bias, y.shape[2]), y[:1])"),
-    ),
-    mutant("convolution's biases of the first row only", UNFOLDING, ("        y += along(", "        y[:1] += along(")),
     mutant("convolution's bias forgotten", UNFOLDING, (_FORWARD, f"    bias = None\n{_FORWARD}")),
     mutant(
         "convolution's bias added twice",

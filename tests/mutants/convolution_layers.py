@@ -49,11 +49,6 @@ MUTANTS = (
     ),
     mutant("table inverted", FILE, (_MASK, _MASK.replace("connections.", "(~connections).", 1))),
     mutant(
-        "table as numbers of single precision",
-        FILE,
-        ("links.astype(weight.dtype)", "links.astype(np.float32) * np.float32(1 + 1e-7)"),
-    ),
-    mutant(
         "table not used forward", FILE, ("in_plane(masked(self.weight, self.connections))", "in_plane(self.weight)")
     ),
     mutant(

@@ -180,11 +180,6 @@ MUTANTS = (
         FILE,
         ("along(per_channel[:, None, None]", "along(per_channel[:1, None, None]"),
     ),
-    mutant(
-        "coefficients of the maps in backward order",
-        FILE,
-        ("along(per_channel[:, None, None]", "along(per_channel[::-1, None, None]"),
-    ),
     mutant("coefficients start at 1", FILE, (f"1 / {_AREA}, check", "1, check")),
     mutant(
         "sub-sampling ignores the dtype",
