@@ -119,7 +119,7 @@ class Captured:
         key = (*key, *map(form, inputs))
         found = self._recordings.get(key)
         # A parameter that has become another array, a slope or a layer that was changed: not what the calls compute.
-        if found is None or changed(found.settings):
+        if found is None or changed(found.settings, found.tables):
             self._met[key] += 1
             if self._met[key] <= self.patience:
                 return None
@@ -137,17 +137,18 @@ class _Recording(NamedTuple):
     """The calls of a pass, and what the network held when they were recorded."""
 
     settings: "Settings"
+    tables: "Tables"
     calls: Calls
 
     @classmethod
     def of(cls, net: Sequential, make: Callable[..., Arrays], inputs: Sequence[Array]) -> "_Recording":
         """Record what is made of the network and such inputs, and compare it with a plain pass."""
         make(net, *drawn(inputs, seed=0), unchecked=False)  # what is refused is refused before anything is traced
-        held, tape = settings(net), Tape()
+        held, constants, tape = settings(net), tables(net), Tape()
         twin = shadow(net, tape)
         calls = Calls(tape, lambda *arrays: make(twin, *arrays, unchecked=True), inputs)
         calls.check(lambda *arrays: make(net, *arrays, unchecked=False))
-        return cls(held, calls)
+        return cls(held, constants, calls)
 
 
 def modules(net: Module) -> Iterator[Module]:
@@ -173,11 +174,24 @@ def settings(net: Module) -> Settings:
     return [(place, name, value) for place in places for name, value in place.items()]
 
 
-def changed(held: Settings) -> bool:
-    """Whether something else is there now."""
+Tables: TypeAlias = list[tuple[Array, bytes]]
+
+
+def tables(net: Module) -> Tables:
+    """Arrays that layers hold beside their parameters, and what is in them: what is made of it is not made again."""
+    params = {id(array) for array in net.parameters().values()}
+    arrays = [value for _, _, value in settings(net) if isinstance(value, np.ndarray) and id(value) not in params]
+    return [(array, array.tobytes()) for array in arrays]
+
+
+def changed(held: Settings, constants: Tables) -> bool:
+    """Whether something else is there now, or another table in the same array."""
     try:
         for place, name, value in held:  # a loop, not any(): this runs at every pass
             if place[name] is not value:
+                return True
+        for array, table in constants:
+            if array.tobytes() != table:
                 return True
     except KeyError:
         return True

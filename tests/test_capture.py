@@ -530,6 +530,7 @@ def test_what_is_assigned_to_a_layer_counts_at_the_next_pass() -> None:
         lambda: setattr(layers["c1_f"], "a", 2.0),
         lambda: setattr(layers["canvas"], "value", 0.5),
         lambda: setattr(layers["c3"], "connections", layers["c3"].connections & (np.arange(6) < 3)),
+        lambda: layers["c3"].connections.__setitem__((slice(None), slice(2)), False),  # in place
         lambda: setattr(layers["f6"], "weight", layers["f6"].weight * 2),
         lambda: layers.update(s2_f=scratch.ReLU()),
     ):

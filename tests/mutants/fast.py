@@ -19,7 +19,9 @@ MUTANTS = (
     mutant("recorded for any loss", "capture.py", (_KEY, _KEY.replace("type(criterion), ", ""))),
     mutant("recorded for masks of any names", "capture.py", (_KEY, _KEY.replace("names, ", "names is None, "))),
     mutant("recorded for any sizes", "capture.py", ("(*key, *map(form, inputs))", "(*key, len(inputs))")),
-    mutant("slopes and weights of the time of recording", "capture.py", (" or changed(found.settings):", ":")),
+    mutant(
+        "slopes and weights of the time of recording", "capture.py", (" or changed(found.settings, found.tables):", ":")
+    ),
     mutant("the output lent too", "capture.py", ('grads.pop(_OUTPUT).copy("K")', "grads.pop(_OUTPUT)")),
     mutant("predictions lent", "capture.py", ("found.calls(x)[_OUTPUT]", "found.calls.lent(x)[_OUTPUT]")),
     # recording.py
