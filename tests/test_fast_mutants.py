@@ -12,7 +12,7 @@ def kill(bug: mutants.Mutant, folder: Path) -> str:
     """The first fault, or the exception that the code died of; "" if there is none."""
     with mutants.mutated(bug, folder) as wing:
         try:
-            return next(fast.faults(wing), "")
+            return next(fast.faults(wing, [edit.file for edit in bug.edits]), "")
         except (ArithmeticError, AttributeError, LookupError, OSError, EOFError, TypeError, ValueError) as error:
             return f"{type(error).__name__}: {error}"
 
