@@ -135,7 +135,7 @@ class Tanh(Module):
     Parameters
     ----------
     a:
-        Amplitude, greater than 0.
+        Amplitude, greater than 0; its square has to be a finite number of the dtype.
     b:
         Slope of the argument, greater than 0.
 

@@ -60,8 +60,17 @@ def whole(net: Network, criterion: Any, x: Array, target: Any, masks: Masks = No
 
 
 def kept(one: Pass) -> Pass:
-    """The same pass with gradients of its own: those of a recording are good until it is replayed."""
-    return one._replace(grads={name: grad.copy("K") for name, grad in one.grads.items()})
+    """The same pass with gradients of its own: those of a recording, read-only, are good until it is replayed."""
+    return one._replace(
+        grads={name: grad if grad.flags.writeable else grad.copy("K") for name, grad in one.grads.items()}
+    )
+
+
+def lent(one: Pass) -> Pass:
+    """The same pass with gradients that are all read-only, whether they will be overwritten or not."""
+    for grad in one.grads.values():
+        grad.flags.writeable = False
+    return one
 
 
 def predict(net: Network, x: Array, *, pieces: int = 1) -> Array:

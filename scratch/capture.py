@@ -13,7 +13,7 @@ import copy
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -58,7 +58,8 @@ class Captured:
     Parameters
     ----------
     net:
-        What it holds may change: in place, or by assignment, after which passes are recorded anew.
+        What it holds may change: in place, or by assignment, after which passes are recorded anew. That code has been
+        replaced, a function of a module say, is not noticed.
     patience:
         How many passes of a form are made plainly before one is recorded. What comes once, as the rest of an epoch that
         is no whole batch, is not worth the memory.
@@ -68,6 +69,7 @@ class Captured:
         self.net = net
         self.patience = patience
         self._met: Counter[Any] = Counter()
+        self._changes: Counter[Any] = Counter()
         self._recordings: dict[Any, _Recording] = {}
         self._traceable = True
         self._turns = threading.Lock()
@@ -119,11 +121,17 @@ class Captured:
         key = (*key, *map(form, inputs))
         found = self._recordings.get(key)
         # A parameter that has become another array, a slope or a layer that was changed: not what the calls compute.
-        if found is None or changed(found.settings, found.tables):
+        if found and changed(found.held):
+            del self._recordings[key]
+            found = None
+            self._met[key] = 0
+            self._changes[key] += 1
+        if found is None:
             self._met[key] += 1
-            if self._met[key] <= self.patience:
+            # Who assigns parameters instead of updating them would have each pass recorded and none replayed.
+            if self._met[key] <= self.patience * 8 ** self._changes[key]:
                 return None
-            if found is None and len(self._recordings) == _MOST:
+            if len(self._recordings) == _MOST:
                 return None  # more shapes than are kept: to record them again and again takes longer than a plain pass
             if not all(map(is_own, [*modules(self.net), *criterion])):
                 raise NotTraceableError("a layer or loss is not of this package")
@@ -136,19 +144,18 @@ class Captured:
 class _Recording(NamedTuple):
     """The calls of a pass, and what the network held when they were recorded."""
 
-    settings: "Settings"
-    tables: "Tables"
+    held: "Held"
     calls: Calls
 
     @classmethod
     def of(cls, net: Sequential, make: Callable[..., Arrays], inputs: Sequence[Array]) -> "_Recording":
         """Record what is made of the network and such inputs, and compare it with a plain pass."""
         make(net, *drawn(inputs, seed=0), unchecked=False)  # what is refused is refused before anything is traced
-        held, constants, tape = settings(net), tables(net), Tape()
+        then, tape = held(net), Tape()
         twin = shadow(net, tape)
         calls = Calls(tape, lambda *arrays: make(twin, *arrays, unchecked=True), inputs)
         calls.check(lambda *arrays: make(net, *arrays, unchecked=False))
-        return cls(held, constants, calls)
+        return cls(then, calls)
 
 
 def modules(net: Module) -> Iterator[Module]:
@@ -164,38 +171,50 @@ def is_own(module: Any) -> bool:
     return all(str(source.__module__).partition(".")[0] == __package__ for source in sources)
 
 
-Settings: TypeAlias = list[tuple[Mapping[str, Any], str, Any]]
+class Held(NamedTuple):
+    """What a network and its layers hold at a time.
+
+    Attributes
+    ----------
+    values:
+        What is held where, by name: parameters, slopes, sizes, tables, layers.
+    orders:
+        The names of the layers of each network, in their order.
+    tables:
+        The arrays that are no parameters, and what is in them: what is made of it is not made again.
+    """
+
+    values: list[tuple[Mapping[str, Any], str, Any]]
+    orders: list[tuple[Mapping[str, Any], list[str]]]
+    tables: list[tuple[Array, bytes]]
 
 
-def settings(net: Module) -> Settings:
-    """All that a network and its layers hold, and where: parameters, layers, slopes, sizes, a table."""
-    places: list[Mapping[str, Any]] = [vars(module) for module in modules(net)]
-    places += [module.layers for module in modules(net) if isinstance(module, Sequential)]
-    return [(place, name, value) for place in places for name, value in place.items()]
-
-
-Tables: TypeAlias = list[tuple[Array, bytes]]
-
-
-def tables(net: Module) -> Tables:
-    """Arrays that layers hold beside their parameters, and what is in them: what is made of it is not made again."""
+def held(net: Module, *, fixed: bool = False) -> Held:
+    """What a network holds; `fixed` without parameters, and without what layers of your own hold: they may count."""
     params = {id(array) for array in net.parameters().values()}
-    arrays = [value for _, _, value in settings(net) if isinstance(value, np.ndarray) and id(value) not in params]
-    return [(array, array.tobytes()) for array in arrays]
+    own: list[Mapping[str, Any]] = [vars(module) for module in modules(net) if is_own(module) or not fixed]
+    layers: list[Mapping[str, Any]] = [module.layers for module in modules(net) if isinstance(module, Sequential)]
+    values = [(place, name, value) for place in [*own, *layers] for name, value in place.items()]
+    others = [(place, name, value) for place, name, value in values if id(value) not in params]
+    arrays = [value for _, _, value in others if isinstance(value, np.ndarray)]
+    return Held(
+        others if fixed else values,
+        [(place, list(place)) for place in layers],
+        [(array, array.tobytes()) for array in arrays],
+    )
 
 
-def changed(held: Settings, constants: Tables) -> bool:
-    """Whether something else is there now, or another table in the same array."""
+def changed(then: Held) -> bool:
+    """Whether something else is there now."""
     try:
-        for place, name, value in held:  # a loop, not any(): this runs at every pass
+        for place, name, value in then.values:  # a loop, not any(): this runs at every pass
             if place[name] is not value:
-                return True
-        for array, table in constants:
-            if array.tobytes() != table:
                 return True
     except KeyError:
         return True
-    return False
+    return any(list(place) != names for place, names in then.orders) or any(
+        array.tobytes() != table for array, table in then.tables
+    )
 
 
 def shadow(net: Any, tape: Tape) -> Any:

@@ -26,7 +26,7 @@ class Place(NamedTuple):
     """Where an array lies in the memory."""
 
     shape: tuple[int, ...]
-    dtype: str
+    dtype: np.dtype[Any]
     begin: int
     strides: tuple[int, ...]
 
@@ -40,7 +40,7 @@ class Channel:
 
     A training step says the same again and again, with other numbers. So a message that equals the last one, with
     arrays of the same form, is not pickled: the arrays are copied to where the last ones were, and the other end is
-    told to look there.
+    told to look there. For that, both ends remember the last message of each direction: nobody else may use an end.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ class Channel:
         """The end whose descriptor was inherited."""
         return cls(socket.socket(fileno=descriptor))
 
-    def send(self, message: Any, arrays: Sequence[NDArray[Any]] = ()) -> None:
+    def send(self, message: Any, arrays: Sequence[NDArray[Any]] = (), *, anew: bool = False) -> None:
         """Send an object and arrays.
 
         Parameters
@@ -78,6 +78,8 @@ class Channel:
             What can be pickled. If `==` says that it is the last one, it is not sent again.
         arrays:
             Of numbers, in any memory order, in which they arrive; without gaps.
+        anew:
+            Send it even if it is.
 
         Raises
         ------
@@ -89,7 +91,7 @@ class Channel:
             If the other end is gone.
         """
         said = message, [form(array) for array in arrays]
-        if said == self._said:
+        if said == self._said and not anew:
             for place, array in zip(self._places, arrays, strict=True):
                 np.copyto(place, array)
             self.connection.sendall(_AGAIN)
@@ -99,7 +101,7 @@ class Channel:
         for array in arrays:
             if array.dtype.hasobject:
                 raise TypeError(f"an array has dtype {array.dtype}, expected numbers")
-            places.append(Place(array.shape, array.dtype.str, end, np.empty_like(array).strides))
+            places.append(Place(array.shape, array.dtype, end, np.empty_like(array).strides))
             end += in_lines(array.nbytes)
         try:
             body = pickle.dumps((message, places), protocol=5)

@@ -43,10 +43,15 @@ class Exchange:
 
 def put(arrays: Mapping[str, Array], places: Mapping[str, Array], what: str) -> None:
     """Copy each array to its place; raise `ValueError` unless there is one for each place, of its shape and dtype."""
-    if arrays.keys() != places.keys() or not all(alike(arrays[name], place) for name, place in places.items()):
+    if not fit(arrays, places):
         raise ValueError(f"{what}: " + "; ".join(state_faults(arrays, places, strict=True)))
     for name, place in places.items():
         np.copyto(place, arrays[name])
+
+
+def fit(arrays: Mapping[str, Array], places: Mapping[str, Array]) -> bool:
+    """Whether there is an array for each place, of its shape and dtype, and none besides."""
+    return arrays.keys() == places.keys() and all(alike(arrays[name], place) for name, place in places.items())
 
 
 def room(like: Mapping[str, Array]) -> int:

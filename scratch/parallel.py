@@ -2,15 +2,16 @@
 
 import contextlib
 import math
+import os
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Self
 
 from threadpoolctl import ThreadpoolController
 
 from scratch import batch
-from scratch.capture import quickened
+from scratch.capture import Held, changed, held, quickened
 from scratch.memory import keep_memory
 from scratch.module import Sequential, Shape
 from scratch.passes import Masks, Pass
@@ -37,7 +38,8 @@ class DataParallel:
     Parameters
     ----------
     net, criterion:
-        A network, and a loss of `scratch.loss`. The parameters may change from call to call, the layers may not.
+        A network, and a loss of `scratch.loss`. Both may change from call to call; if more of the network changes than
+        its parameters' numbers, processes are started anew. What layers of your own hold beside parameters may not.
     threads:
         How many cores, at least 1. With 1, or on a system without Unix sockets, no process is started.
     lends:
@@ -63,6 +65,8 @@ class DataParallel:
         self.threads = check_count("threads", threads)
         self.lends = lends
         self._workers: list[Worker] = []
+        self._owner = os.getpid()  # after a fork they are another's
+        self._held: Held | None = None
         self._turns = threading.Lock()  # until the answers, which the next ones overwrite, have been added up
         self._blas = ThreadpoolController().select(user_api="blas")
         self._numbers: dict[Shape, int] = {}
@@ -88,7 +92,7 @@ class DataParallel:
         names = None if masks is None else tuple(masks)
         with self._turns:
             passes = self._share("gradients", parts, arrays, names=names, of=len(x), pieces=pieces)
-            return batch.add(passes) if len(passes) > 1 or pieces > 1 or self.lends else batch.kept(passes[0])
+            return batch.lent(batch.add(passes)) if self.lends else batch.kept(batch.add(passes))
 
     def predict(self, x: Array) -> Array:
         """The output of the network (N, …)."""
@@ -108,7 +112,7 @@ class DataParallel:
 
     def close(self) -> None:
         """End the processes; another call starts them anew."""
-        workers, self._workers = self._workers, []
+        workers, self._workers, self._held = self._workers, [], None
         for worker in workers:
             worker.close()
 
@@ -136,17 +140,25 @@ class DataParallel:
     def _share(self, task: str, parts: Sequence[slice], arrays: Sequence[Array], **keywords: Any) -> list[Any]:
         """What the task returns for each part; the first is done in this process, while the others do theirs."""
         first, *others = [[array[part] for array in arrays] for part in parts]
-        while len(self._workers) < len(others):
-            self._workers.append(Worker(self.net))
         try:
+            params = self.net.parameters()
+            self._start(len(others), params)
             for worker, own in zip(self._workers, others, strict=False):
-                worker.ask(task, self.net.parameters(), self.criterion, own, **keywords)
+                worker.ask(task, params, self.criterion, own, **keywords)
             with self._limited(1 if others else self.threads):
                 result = TASKS[task](self._quick, self.criterion, *first, **keywords)
             return [result, *(worker.answer() for worker, _ in zip(self._workers, others, strict=False))]
         except BaseException:
             self.close()  # an answer that nobody has taken would be the next one's
             raise
+
+    def _start(self, count: int, params: Mapping[str, Array]) -> None:
+        """Have so many processes, none of them another's or with a copy of what the network no longer is."""
+        if self._held and (self._owner != os.getpid() or changed(self._held) or not self._workers[0].fits(params)):
+            self.close()
+        while len(self._workers) < count:
+            self._owner, self._held = os.getpid(), held(self.net, fixed=True)
+            self._workers.append(Worker(self.net))
 
     def _limited(self, threads: int) -> contextlib.AbstractContextManager[Any]:
         """BLAS in so many threads; nothing to do, and no time to lose, where it already is."""

@@ -8,7 +8,7 @@ from typing import Any, Final, NoReturn, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from scratch.memory import in_large_pages
+from scratch.memory import LARGE_PAGES
 
 Call: TypeAlias = Callable[[], object]
 
@@ -45,7 +45,6 @@ class Tape:
     def __init__(self) -> None:
         self.calls: list[Call] = []
         self.free: list[NDArray[np.uint8]] = []
-        self._rest = np.empty(0, np.uint8)
 
     def record(self, function: Callable[..., object], *arguments: Any, **keywords: Any) -> None:
         """Append a call, with floating-point errors reported as the code that makes it has asked for."""
@@ -61,19 +60,12 @@ class Tape:
             memory = fitting[-1]  # the last that was given back is the likeliest to be in the cache
             self.free = [other for other in self.free if other is not memory]
         else:
-            memory = self._fresh(like.nbytes + _LINE)
+            size = like.nbytes + _LINE
+            memory = np.empty(size, np.uint8) if size < _LARGE else LARGE_PAGES.room(size)
         begin = -memory.ctypes.data % _LINE
         array = np.ndarray(like.shape, like.dtype, memory, begin, np.empty_like(like).strides)
         array[...] = like
         return self.trace(array, _Block(self, memory))
-
-    def _fresh(self, size: int) -> NDArray[np.uint8]:
-        if size < _LARGE:
-            return np.empty(size, np.uint8)
-        if size > self._rest.size:
-            self._rest = in_large_pages(size)
-        memory, self._rest = self._rest[:size], self._rest[size:]
-        return memory
 
     def trace(self, array: NDArray[Any], block: "_Block | None" = None) -> "Traced":
         """An array that is already there, traced; `block` is the memory of the tape that it lies in, if it does."""

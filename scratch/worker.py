@@ -18,7 +18,7 @@ import numpy as np
 from scratch import batch
 from scratch.capture import modules, quickened
 from scratch.channel import Channel
-from scratch.exchange import Exchange, nameless, put, room
+from scratch.exchange import Exchange, fit, nameless, put, room
 from scratch.memory import keep_memory
 from scratch.module import Sequential
 from scratch.passes import Pass
@@ -83,13 +83,17 @@ class Worker:
         finally:
             os.close(memory)
         self._channel = Channel(ours)
-        self._end = weakref.finalize(self, _end, self._channel, self._process)
+        self._end = weakref.finalize(self, _end, self._channel, self._process, os.getpid())
         try:
             self._send(net)
             self.answer()
         except BaseException:
             self.close()
             raise
+
+    def fits(self, params: Mapping[str, Array]) -> bool:
+        """Whether these are parameters of the network that it has a copy of: names, shapes and dtypes."""
+        return fit(params, self._exchange.params)
 
     def ask(
         self, task: str, params: Mapping[str, Array], criterion: Any, arrays: Sequence[Any], **keywords: Any
@@ -114,7 +118,9 @@ class Worker:
             pickled = pickle.dumps(criterion)  # what has changed within shows in the bytes
         except Exception as error:  # AttributeError, TypeError, or what a class of somebody else's raises
             raise _not_copied(error) from error
-        self._send((task, pickled, keywords, np.geterr()), arrays)
+        # What is to be called or written to here is a warning there, which is given here.
+        reports = {kind: "warn" if how in ("call", "log") else how for kind, how in np.geterr().items()}
+        self._send((task, pickled, keywords, reports), arrays)
 
     def answer(self) -> Any:
         """Return what the task returned, or raise what it raised. Arrays are read-only, until the next `answer`.
@@ -139,7 +145,7 @@ class Worker:
         return arrays[0] if arrays else None
 
     def close(self) -> None:
-        """End the process, whatever it is doing."""
+        """End the process, whatever it is doing; after a fork it is left to the process that started it."""
         self._end()
 
     def _send(self, message: Any, arrays: Sequence[Array] = ()) -> None:
@@ -156,10 +162,11 @@ class Worker:
         )
 
 
-def _end(channel: Channel, process: subprocess.Popen[bytes]) -> None:
-    """End a process; it has nothing to put in order."""
-    process.kill()
-    process.wait()
+def _end(channel: Channel, process: subprocess.Popen[bytes], owner: int) -> None:
+    """End a process, if this one has started it; it has nothing to put in order."""
+    if os.getpid() == owner:
+        process.kill()
+        process.wait()
     channel.close()
 
 
@@ -189,7 +196,8 @@ def serve(channel: Channel, memory: int) -> None:
             else:
                 outcome = _outcome(net, quick, exchange, arrays, *message)
                 try:
-                    channel.send(*outcome)
+                    (_, fault, warned), _ = outcome
+                    channel.send(*outcome, anew=fault is not None or len(warned) > 0)  # who gave them may change them
                 except (TypeError, pickle.PicklingError) as error:  # a loss that is no number, a strange warning
                     channel.send((None, pickle.UnpicklingError(str(error)), ()))
 

@@ -1,7 +1,8 @@
 """Whether a competitor computes what `scratch` computes: to compare the speeds of two computations is worth nothing.
 
-After one step from the same weights, on the same images, each is held against `scratch`: in training the loss and every
-updated parameter, in inference the output. What may lie between them is rounding, which depends on the order of sums.
+After a few steps from the same weights, on the same images, each is held against `scratch`: in training the loss and
+every updated parameter, in inference the output. By then what is recorded or compiled has taken over, so that it is
+what is checked. What may lie between them is rounding, which depends on the order of sums.
 """
 
 from collections.abc import Iterator, Mapping
@@ -43,7 +44,7 @@ class DisagreementError(Exception):
 
 
 def check(cell: Cell, ours: Mapping[str, Array], theirs: Mapping[str, Array]) -> Difference:
-    """Hold the outcome of a competitor's first step against that of `scratch`.
+    """Hold the outcome of a competitor's first steps against that of `scratch`.
 
     Parameters
     ----------

@@ -31,7 +31,7 @@ class Timing:
     first:
         Seconds that the first step took, compilation included; it is part of no round.
     difference:
-        How far the first step's outcome was from that of `scratch` with one thread, where it came nearest to what is
+        How far the outcome of the first steps was from that of `scratch` with one thread, where it came nearest to what is
         allowed.
     describe:
         What the competitor says of itself.

@@ -55,7 +55,7 @@ def time_cell(
     Returns
     -------
     Measured
-        A competitor that raises, whose process ends, or whose first step comes to something else than that of
+        A competitor that raises, whose process ends, or whose first steps come to something else than that of
         `scratch`, is refused: a comparison of different computations would say nothing.
 
     Raises

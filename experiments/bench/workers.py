@@ -37,7 +37,7 @@ class WorkerError(Exception):
 
 
 class Prepared(NamedTuple):
-    """A competitor that is ready for a cell: what it says of itself, what its first step came to, and in which time."""
+    """A competitor that is ready for a cell: what it says of itself, what its first steps came to, and in which time."""
 
     describe: dict[str, str | int]
     outcome: dict[str, Array]
