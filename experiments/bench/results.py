@@ -31,8 +31,8 @@ class Timing:
     first:
         Seconds that the first step took, compilation included; it is part of no round.
     difference:
-        How far the outcome of the first steps was from that of `scratch` with one thread, where it came nearest to what is
-        allowed.
+        How far the outcome of the first steps was from that of `scratch` with one thread, where it came nearest to what
+        is allowed.
     describe:
         What the competitor says of itself.
     """

@@ -37,7 +37,7 @@ class WorkerError(Exception):
 
 
 class Prepared(NamedTuple):
-    """A competitor that is ready for a cell: what it says of itself, what its first steps came to, and in which time."""
+    """A competitor that is ready for a cell: what it says of itself, what its first steps came to, and when."""
 
     describe: dict[str, str | int]
     outcome: dict[str, Array]
