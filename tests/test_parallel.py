@@ -178,7 +178,7 @@ def test_what_a_call_returned_stays_as_it_is_and_may_be_written_to(lenet5: tuple
 @pytest.mark.parametrize("lends", [False, True])
 @pytest.mark.parametrize("pieces", [1, 2])
 def test_one_process_lends_gradients_only_if_it_may(lends: bool, pieces: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And only those of a recording: what pieces add up to is new. The output is always the caller's."""
+    """Read-only then, though what pieces add up to is not overwritten. The output is always the caller's."""
     monkeypatch.setattr("scratch.parallel._CACHED", 40_000 if pieces > 1 else 1 << 62)
     net, loss = scratch.LeNet5(rng=np.random.default_rng(0)), scratch.CrossEntropy()
     batches = [images(4, seed) for seed in range(3)]
@@ -192,7 +192,7 @@ def test_one_process_lends_gradients_only_if_it_may(lends: bool, pieces: int, mo
         assert same(parts.gradients(*batches[2]), expected[2])
         lent = lends and pieces == 1
         assert same(first, expected[2]._replace(value=kept.value, output=kept.output) if lent else kept)
-        assert all(grad.flags.writeable != lent for grad in first.grads.values())
+        assert all(grad.flags.writeable != lends for grad in first.grads.values())
         assert first.output.flags.writeable
         assert not any(np.may_share_memory(grad, array) for grad in first.grads.values() for array in expected[1])
 
@@ -213,12 +213,37 @@ def test_two_processes_see_a_loss_that_was_changed_and_parameters_that_became_ot
     expected = batch.gradients(drawn.net, drawn.loss, drawn.x, drawn.target)
     assert np.allclose(parts.gradients(drawn.x, drawn.target).value, expected.value, rtol=1e-5)
     layer.weight = weight.astype(np.float64)
-    with pytest.raises(ValueError, match=r"^the parameters are not those of .*output\.weight has dtype float64"):
-        parts.gradients(drawn.x, drawn.target)
-    assert not pids(parts)  # an answer might be due
-    layer.weight = weight
+    try:
+        with pytest.raises(TypeError, match=r"^x has dtype float32, expected float64"):
+            parts.gradients(drawn.x, drawn.target)
+        assert not pids(parts)  # an answer might be due
+    finally:
+        layer.weight = weight
     assert same(parts.gradients(drawn.x, drawn.target), divided)
     assert pids(parts) != [pid]
+
+
+def test_two_processes_have_the_layers_as_they_are_now(lenet5: tuple[Drawn, DataParallel]) -> None:
+    """A slope, and a table in place, that were changed after the processes were started."""
+    drawn, parts = lenet5
+    before = parts.gradients(drawn.x, drawn.target)
+    layers: Any = drawn.net.layers
+    slope, table = layers["c1_f"].a, layers["c3"].connections.copy()
+    try:
+        for change in (
+            lambda: setattr(layers["c1_f"], "a", 1.0),
+            lambda: layers["c3"].connections.__setitem__((slice(None), slice(3)), True),
+        ):
+            change()
+            for _ in range(2):
+                found = parts.gradients(drawn.x, drawn.target)
+                expected = batch.gradients(drawn.net, drawn.loss, drawn.x, drawn.target)
+                assert np.allclose(found.output, expected.output, rtol=1e-4, atol=1e-4)
+                assert not np.allclose(found.output[-5:], before.output[-5:], rtol=1e-4, atol=1e-4)  # the other's part
+    finally:
+        layers["c1_f"].a = slope
+        layers["c3"].connections[...] = table
+    assert same(parts.gradients(drawn.x, drawn.target), before)
 
 
 @pytest.mark.parametrize("layout", ["F", "backwards", "batch last", "every second"])

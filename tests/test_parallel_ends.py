@@ -6,6 +6,7 @@ import json
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -18,7 +19,8 @@ import pytest
 from threadpoolctl import ThreadpoolController
 
 import scratch
-from scratch import batch
+from scratch import batch, worker
+from scratch.channel import Channel
 from scratch.parallel import DataParallel
 from tests import strange_losses
 from tests.passes import pids, same, small
@@ -183,6 +185,40 @@ def test_a_process_ends_with_the_one_that_made_it_even_if_that_is_killed() -> No
         assert time.monotonic() < deadline
         time.sleep(0.01)
     assert complaints == ""
+
+
+FORKING = (
+    SCRIPT.partition("try:")[0]
+    + """
+import os
+parts = DataParallel(scratch.Sequential(layers), scratch.SquaredError(), 2)
+first = parts.gradients(x, target)
+pid = parts._workers[0]._process.pid
+
+def again():
+    found = parts.gradients(x, target)
+    return found.value == first.value and all((grad == first.grads[name]).all() for name, grad in found.grads.items())
+
+child = os.fork()
+if not child:
+    fine = again() and parts._workers[0]._process.pid != pid
+    parts.close()
+    os._exit(not fine)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), again(), parts._workers[0]._process.pid == pid)
+"""
+)
+
+
+def test_after_a_fork_each_has_processes_of_its_own() -> None:
+    forked = subprocess.run([sys.executable, "-c", FORKING], capture_output=True, cwd=ROOT, text=True, timeout=60)
+    assert (forked.stdout, forked.stderr) == ("0 True True\n", "")
+
+
+def test_a_process_is_ended_by_the_one_that_started_it_alone() -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        worker._end(Channel(ours), None, os.getpid() + 1)  # type: ignore[arg-type]  # which it must not touch
+        assert theirs.recv(1) == b""
 
 
 def test_where_sockets_carry_no_descriptors_it_does_without_processes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ _SAID = "said = message, [form(array) for array in arrays]"
 _AGAIN = "                np.copyto(place, array)\n            self.connection.sendall(_AGAIN)\n"
 _SHARED = "value * output.dtype.type(share), doutput * output.dtype.type(share)"
 _PICKLED = "pickled = pickle.dumps(criterion)"
-_ALIKE = "arrays.keys() != places.keys() or not all(alike(arrays[name], place) for name, place in places.items())"
+_ALIKE = "arrays.keys() == places.keys() and all(alike(arrays[name], place) for name, place in places.items())"
 _PUT = "    for name, place in places.items():\n        np.copyto(place, arrays[name])\n"
 
 MUTANTS = (
@@ -20,7 +20,9 @@ MUTANTS = (
     mutant("recorded for masks of any names", "capture.py", (_KEY, _KEY.replace("names, ", "names is None, "))),
     mutant("recorded for any sizes", "capture.py", ("(*key, *map(form, inputs))", "(*key, len(inputs))")),
     mutant(
-        "slopes and weights of the time of recording", "capture.py", (" or changed(found.settings, found.tables):", ":")
+        "slopes and weights of the time of recording",
+        "capture.py",
+        ("found and changed(found.held)", "False"),
     ),
     mutant("the output lent too", "capture.py", ('grads.pop(_OUTPUT).copy("K")', "grads.pop(_OUTPUT)")),
     mutant("predictions lent", "capture.py", ("found.calls(x)[_OUTPUT]", "found.calls.lent(x)[_OUTPUT]")),
@@ -49,7 +51,11 @@ MUTANTS = (
     mutant("a sum divided among parts", "batch.py", (' and criterion.reduction == "mean"', "")),
     mutant("a part divided by its own samples", "batch.py", ("of=of or len(x))", "of=len(x))")),
     mutant("the first piece's gradients overwritten", "batch.py", ("kept(next(passes))", "next(passes)")),
-    mutant("gradients lent whether asked for or not", "parallel.py", ("else batch.kept(passes[0])", "else passes[0]")),
+    mutant(
+        "gradients lent whether asked for or not",
+        "parallel.py",
+        ("else batch.kept(batch.add(passes))", "else batch.add(passes)"),
+    ),
     # channel.py, exchange.py, worker.py
     mutant("the same message, whatever the arrays", "channel.py", (_SAID, "said = message, len(arrays)")),
     mutant(
@@ -73,7 +79,7 @@ MUTANTS = (
         "exchange.py",
         (_PUT, _PUT.replace("        np.copyto", "        if not place.any():\n            np.copyto")),
     ),
-    mutant("whatever fits after a fashion is put", "exchange.py", (_ALIKE, "arrays.keys() != places.keys()")),
+    mutant("whatever fits after a fashion is put", "exchange.py", (_ALIKE, "arrays.keys() == places.keys()")),
     mutant(
         "gradients in the order in which they come",
         "exchange.py",
