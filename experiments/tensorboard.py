@@ -62,7 +62,8 @@ class Board:
         tallies: dict[str, Tally] = {}
         for name, array in (item for lot in lots for item in lot.items()):
             few = not (array.min(initial=0) > -_LARGEST and array.max(initial=0) < _LARGEST)  # or one is no number
-            tallies.setdefault(name, Tally(array.dtype)).add(array[np.abs(array) < _LARGEST] if few else array)
+            tally = tallies[name] = tallies.get(name) or Tally(array.dtype)
+            tally.add(array[np.abs(array) < _LARGEST] if few else array)
         shown = []
         for name, tally in tallies.items():
             if tally.size:
