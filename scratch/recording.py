@@ -17,7 +17,7 @@ class Calls:
     Parameters
     ----------
     tape:
-        What is recorded on; functions that use each other's results share one.
+        What is recorded on, this function alone.
     function:
         Takes arrays and returns arrays by name.
     like:
@@ -41,7 +41,6 @@ class Calls:
             outputs = dict(function(*self._inputs))
         finally:
             self._calls = tape.cut()  # what a refused function has left behind is not the next one's
-        self._held = list(outputs.values())  # or their memory would be free for what is recorded next
         self.outputs = {name: plain(array) for name, array in outputs.items()}
         for array in self.outputs.values():
             array.flags.writeable = False
