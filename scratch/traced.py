@@ -8,15 +8,10 @@ from typing import Any, Final, NoReturn, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from scratch.memory import LARGE_PAGES
-
 Call: TypeAlias = Callable[[], object]
 
 _LINE: Final = 64
 """Bytes of a cache line: where each array begins."""
-
-_LARGE: Final = 1 << 16
-"""Bytes of an array that is worth large pages; smaller ones lie where arrays lie otherwise."""
 
 # What a traced array takes over from NumPy as it is; the reductions call ufuncs.
 _FORM: Final = ("shape", "strides", "dtype", "ndim", "size", "itemsize", "nbytes", "flags", "__array_priority__")
@@ -60,8 +55,7 @@ class Tape:
             memory = fitting[-1]  # the last that was given back is the likeliest to be in the cache
             self.free = [other for other in self.free if other is not memory]
         else:
-            size = like.nbytes + _LINE
-            memory = np.empty(size, np.uint8) if size < _LARGE else LARGE_PAGES.room(size)
+            memory = np.empty(like.nbytes + _LINE, np.uint8)
         begin = -memory.ctypes.data % _LINE
         array = np.ndarray(like.shape, like.dtype, memory, begin, np.empty_like(like).strides)
         array[...] = like

@@ -146,8 +146,7 @@ IDEAS: Final[dict[str, Idea]] = {
         _CONV,
     ),
     "r": Idea("the table as numbers, not booleans", {"scratch.convolution.masked": plain_ways.masked}, _CONV),
-    "s": Idea("recordings in large pages", {"scratch.traced._LARGE": _EVERYTHING}),
-    "t": Idea(
+    "s": Idea(
         "gradients lent, not copied",
         {"experiments.bench.competitors.scratch_steps.DataParallel": plain_ways.keeping},
         most=32,
