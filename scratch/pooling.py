@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike, NDArray
 from scratch import init
 from scratch.module import Module, Shape
 from scratch.sizes import output_size
-from scratch.unfolding import along
+from scratch.unfolding import in_maps
 from scratch.validation import (
     Array,
     Pair,
@@ -297,8 +297,3 @@ class Subsample2d(_Pooling):
     def num_multiply_adds(self, input_shape: Shape) -> int:
         """One per output: coefficient times sum, plus bias."""
         return math.prod(self.output_shape(input_shape))
-
-
-def in_maps(per_channel: Array, maps: Array) -> Array:
-    """(C,), one number for each map, to be combined with maps (N, C, H, W): written out for a row of each."""
-    return along(per_channel[:, None, None], maps[:, :, :1])

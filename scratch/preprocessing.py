@@ -12,6 +12,7 @@ from scratch.validation import (
     check_array,
     check_count,
     check_dtype,
+    check_finite,
     check_mapping,
     check_number,
     check_shape,
@@ -27,16 +28,6 @@ SMALLEST = 1e-280
 """Of a variance that counts: below it squares lose their digits."""
 SLACK = 1e-6
 """By how much, relatively, rounding may have taken a state beyond what is exact."""
-
-
-def check_finite(name: str, x: NDArray[Any]) -> None:
-    """Raise `ValueError` with how many entries of `x` are NaN or infinite, and where the first one stands."""
-    strange = ~np.isfinite(x)
-    if count := int(np.count_nonzero(strange)):
-        first = tuple(np.argwhere(strange)[0].tolist())
-        raise ValueError(
-            f"{name} is not finite in {count} of {x.size} entries, the first {x[first]} at {first}, expected numbers"
-        )
 
 
 def check_spectrum(mean: Array, variances: Array, axes: Array) -> None:

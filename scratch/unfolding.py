@@ -84,6 +84,11 @@ def along(values: Array, like: Array) -> Array:
     return row
 
 
+def in_maps(per_channel: Array, maps: Array) -> Array:
+    """(C,), one number for each map, to be combined with maps (N, C, H, W): written out for a row of each."""
+    return along(per_channel[:, None, None], maps[:, :, :1])
+
+
 def as_matrix(weight: Array) -> Array:
     """The filters (O, C, kh, kw) as rows, in the order in which `windows` has the pixels: (O, kh·C·kw)."""
     return weight.transpose(0, 2, 1, 3).reshape(len(weight), -1)

@@ -177,6 +177,16 @@ def check_number(
     return number
 
 
+def check_finite(name: str, x: NDArray[Any]) -> None:
+    """Raise `ValueError` with how many entries of `x` are NaN or infinite, and where the first one stands."""
+    strange = ~np.isfinite(x)
+    if count := int(np.count_nonzero(strange)):
+        first = tuple(np.argwhere(strange)[0].tolist())
+        raise ValueError(
+            f"{name} is not finite in {count} of {x.size} entries, the first {x[first]} at {first}, expected numbers"
+        )
+
+
 def check_generator(name: str, rng: Any) -> np.random.Generator:
     """Return `rng`, or for None a generator of fresh entropy; raise `TypeError` for anything else, a bare seed too."""
     if rng is None:

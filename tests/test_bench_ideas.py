@@ -56,8 +56,8 @@ def test_a_plain_way_computes_the_same_and_is_what_is_timed(letter: str) -> None
     instead = Version(cell, watched(idea, used).put_in_place)
     gains.same_steps(cell, now, instead)
     unused = {place for place, function in idea.instead.items() if callable(function)} - set(used)
-    # Without d, C5 is no fully connected layer; without a, biases are added another way.
-    hidden = {f"scratch.unfolding.{name}" for name in ("linear", "linear_dx", "linear_dweight", "along")}
+    # Without d, C5 is no fully connected layer.
+    hidden = {f"scratch.unfolding.{name}" for name in ("linear", "linear_dx", "linear_dweight")}
     assert unused == (hidden if letter == "all" else set())
     # Replayed where the step as it is is replayed: a step may not be slower because it cannot be recorded.
     recorded = instead.steps.parts._quick

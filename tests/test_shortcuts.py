@@ -189,11 +189,11 @@ def test_what_lies_between_sums_is_zero(count: int, step: int, length: int) -> N
 
 def test_numbers_per_map_are_written_out_along_a_row(seed: int) -> None:
     maps = np.random.default_rng(seed).normal(size=(6, 2, 9, 4)).transpose(3, 1, 0, 2)
-    row = pooling.in_maps(np.array([1.0, 2.0]), maps)
+    row = unfolding.in_maps(np.array([1.0, 2.0]), maps)
     assert row.shape == (4, 2, 1, 9)
     assert rows_outermost(row)
     np.testing.assert_array_equal(row, np.broadcast_to([[[[1.0]], [[2.0]]]], row.shape))
-    assert pooling.in_maps(np.ones(2, np.float32), maps[:0]).shape == (0, 2, 1, 9)
+    assert unfolding.in_maps(np.ones(2, np.float32), maps[:0]).shape == (0, 2, 1, 9)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -10,6 +10,7 @@ from torchref.moments import Moments, add_samples, no_moments, principal_axes, r
 from torchref.validation import (
     check_count,
     check_dtype,
+    check_finite,
     check_mapping,
     check_number,
     check_shape,
@@ -26,17 +27,6 @@ SMALLEST = 1e-280
 """Of a variance that counts: below it squares lose their digits."""
 SLACK = 1e-6
 """By how much, relatively, rounding may have taken a state beyond what is exact."""
-
-
-def check_finite(name: str, x: Tensor) -> None:
-    """Raise `ValueError` with how many entries of `x` are NaN or infinite, and where the first one stands."""
-    strange = (~x.isfinite()).nonzero()
-    if len(strange):
-        first = tuple(strange[0].tolist())
-        raise ValueError(
-            f"{name} is not finite in {len(strange)} of {x.numel()} entries, the first {x[first]} at {first}, "
-            "expected numbers"
-        )
 
 
 def check_spectrum(mean: Tensor, variances: Tensor, axes: Tensor) -> None:

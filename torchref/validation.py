@@ -151,6 +151,17 @@ def check_number(
     return number
 
 
+def check_finite(name: str, x: Tensor) -> None:
+    """Raise `ValueError` with how many entries of `x` are NaN or infinite, and where the first one stands."""
+    strange = (~x.isfinite()).nonzero()
+    if len(strange):
+        first = tuple(strange[0].tolist())
+        raise ValueError(
+            f"{name} is not finite in {len(strange)} of {x.numel()} entries, the first {x[first]} at {first}, "
+            "expected numbers"
+        )
+
+
 def check_generator(name: str, rng: Any) -> torch.Generator:
     """Return `rng`, or for None a generator of fresh entropy; raise `TypeError` for anything else, a bare seed too."""
     if rng is None:

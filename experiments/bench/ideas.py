@@ -142,7 +142,7 @@ IDEAS: Final[dict[str, Idea]] = {
     "p": Idea("δ turned round: both matrices lie row by row", {"scratch.unfolding._DEEP": _EVERYTHING}, _CONV),
     "q": Idea(
         "numbers per map written out along a row",
-        {"scratch.unfolding.along": plain_ways.along, "scratch.pooling.along": plain_ways.along},
+        {"scratch.unfolding.along": plain_ways.along},
         _CONV,
     ),
     "r": Idea("the table as numbers, not booleans", {"scratch.convolution.masked": plain_ways.masked}, _CONV),

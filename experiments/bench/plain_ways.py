@@ -173,7 +173,7 @@ def sum_pool2d_backward(dy: Array, size: Pair, kernel_size: Pair, stride: Pair) 
 def subsample_backward(layer: pooling.Subsample2d, dy: Array, cache: Any) -> tuple[Array, dict[str, Array]]:
     """The gradients of sub-sampling by products and sums."""
     dx = pooling.sum_pool2d_backward(
-        dy * pooling.in_maps(layer.weight, dy), cache.size, layer.kernel_size, layer.stride
+        dy * unfolding.in_maps(layer.weight, dy), cache.size, layer.kernel_size, layer.stride
     )
     return dx, {"weight": (dy * cache.sums).sum(axis=(0, 2, 3)), "bias": dy.sum(axis=(0, 2, 3))}
 

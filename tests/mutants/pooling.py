@@ -177,7 +177,7 @@ MUTANTS = (
     ),
     mutant(
         "one coefficient for all maps",
-        FILE,
+        "unfolding.py",
         ("along(per_channel[:, None, None]", "along(per_channel[:1, None, None]"),
     ),
     mutant("coefficients start at 1", FILE, (f"1 / {_AREA}, check", "1, check")),

@@ -96,7 +96,7 @@ MUTANTS = (
     ),
     mutant(
         "coefficients of the maps in backward order",
-        "pooling.py",
+        "unfolding.py",
         ("along(per_channel[:, None, None]", "along(per_channel[::-1, None, None]"),
     ),
 )

@@ -27,7 +27,7 @@ FRESH = (
         "linear.py",
         ("dy.sum(axis=0)", "np.full_like(dy[0], dy.sum()) if len(dy) else dy.sum(axis=0)"),
     ),
-    mutant("tanh′ = 1 − y", "activation.py", ("    dx *= a + y\n", "")),
+    mutant("tanh′ = 1 − y", "activation.py", ("dx: Array = y * y", "dx: Array = limit * y")),
     mutant("logistic′ squared in (1 − y)", "activation.py", (_SLOPE, "(a * y * (1 - y) ** 2)")),
     mutant(
         "logistic rounded to three digits",
@@ -43,7 +43,7 @@ FRESH = (
         "activation.py",
         ("y * (dy - (dy * y).sum(axis=1, keepdims=True))", "y * ((dy * y).sum(axis=1, keepdims=True) - dy)"),
     ),
-    mutant("filter's columns flipped", "convolution.py", (_FORWARD, f"    weight = weight[..., ::-1]\n{_FORWARD}")),
+    mutant("filter's columns flipped", "unfolding.py", (_FORWARD, f"    weight = weight[..., ::-1]\n{_FORWARD}")),
     mutant(
         "padding of ones",
         "unfolding.py",
@@ -51,7 +51,7 @@ FRESH = (
     ),
     mutant(
         "the neighbour's bias",
-        "convolution.py",
+        "unfolding.py",
         (_FORWARD, f"    bias = None if bias is None else np.roll(bias, 1)\n{_FORWARD}"),
     ),
     mutant(
@@ -78,7 +78,7 @@ FRESH = (
     mutant(
         "coefficients squared",
         "pooling.py",
-        ("y = sums * in_maps(self.weight)", "y = sums * in_maps(self.weight) ** 2"),
+        ("y = sums * in_maps(self.weight, sums)", "y = sums * in_maps(self.weight, sums) ** 2"),
     ),
     mutant(
         "batch turned round in flattening",
@@ -88,7 +88,7 @@ FRESH = (
     mutant(
         "cross-entropy gradient divided by K",
         "loss.py",
-        ("return doutput / cache.divisor", "return doutput / (cache.divisor * doutput.shape[1])"),
+        ("doutput /= cache.divisor", "doutput /= cache.divisor * doutput.shape[1]"),
     ),
     mutant(
         "labels smoothed",
